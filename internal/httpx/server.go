@@ -40,8 +40,9 @@ type Request struct {
 type Guard interface {
 	// Authenticate returns the principal, or a fault: the answer.
 	Authenticate(ctx context.Context, r Request) (principal.Principal, error)
-	// Refused is called once for a request that Authenticate refused.
-	Refused(ctx context.Context, r Request, status int)
+	// Refused is called with the fault and its status for a request that Authenticate
+	// refused, before the answer is sent. Requests over the rate limit are left out.
+	Refused(ctx context.Context, r Request, err error, status int)
 	// Begin is called before the handler of a request that may change state. The
 	// returned function is called with the status of the answer, before it is
 	// sent. An error stops the request.
@@ -186,7 +187,7 @@ func (x *exchange) run(values []string) {
 		return
 	}
 	if err != nil {
-		s.options.Guard.Refused(ctx, asked, statusOf(err))
+		s.options.Guard.Refused(ctx, asked, err, statusOf(err))
 		x.fail(err)
 		return
 	}

@@ -36,7 +36,7 @@ func (g *testGuard) Authenticate(_ context.Context, r Request) (principal.Princi
 	return principal.Principal{User: id.User("u-" + user), Via: principal.JWT}, nil
 }
 
-func (g *testGuard) Refused(_ context.Context, r Request, status int) {
+func (g *testGuard) Refused(_ context.Context, r Request, _ error, status int) {
 	g.refused = append(g.refused, fmt.Sprint(r.Pattern, status))
 }
 

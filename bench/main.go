@@ -1,0 +1,99 @@
+// Command bench measures the foundation: the private hop against a bare reverse
+// proxy, the three kinds of credential against each other, the time from start to
+// ready and the memory of an idle process. It builds and starts the real binary,
+// sends requests over loopback, and prints ratios: absolute figures change with
+// the machine, ratios of neighbouring runs do not.
+package main
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"time"
+)
+
+func main() {
+	proxy := flag.String("proxy", "", "internal: run as the baseline reverse proxy in front of this address")
+	listen := flag.String("listen", "", "internal: address of the baseline reverse proxy")
+	rounds := flag.Int("rounds", 7, "how often each scenario runs; the median round counts")
+	length := flag.Duration("length", 1500*time.Millisecond, "how long one scenario runs in a round")
+	callers := flag.Int("callers", 32, "concurrent connections")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if *proxy != "" {
+		exit(serveProxy(ctx, *listen, *proxy))
+		return
+	}
+	exit(run(ctx, *rounds, *length, *callers))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, rounds int, length time.Duration, callers int) error {
+	w, err := newWorld(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	if err := w.startAndIdle(ctx); err != nil {
+		return err
+	}
+	scenarios, err := w.scenarios(ctx)
+	if err != nil {
+		return err
+	}
+	results := map[string][]result{}
+	for range rounds {
+		for _, s := range scenarios {
+			r, err := load(ctx, s, callers, length)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			results[s.name] = append(results[s.name], r)
+		}
+	}
+	report(scenarios, results, callers, rounds)
+	return ctx.Err()
+}
+
+// result is one run of one scenario.
+type result struct {
+	rate     float64 // requests a second
+	p50, p99 time.Duration
+}
+
+func report(scenarios []scenario, results map[string][]result, callers, rounds int) {
+	fmt.Printf("\n%d connections, median of %d interleaved rounds (rate relative to: per round, then median)\n\n", callers, rounds)
+	fmt.Printf("%-52s %10s %9s %9s   %s\n", "scenario", "requests/s", "p50 ms", "p99 ms", "rate ratio")
+	for _, s := range scenarios {
+		all := results[s.name]
+		var ratios []float64
+		for i, r := range all {
+			ratios = append(ratios, r.rate/results[s.against][i].rate)
+		}
+		fmt.Printf("%-52s %10.0f %9.3f %9.3f   %.2f of %s\n", s.name,
+			median(all, func(r result) float64 { return r.rate }),
+			median(all, func(r result) float64 { return float64(r.p50.Microseconds()) / 1000 }),
+			median(all, func(r result) float64 { return float64(r.p99.Microseconds()) / 1000 }),
+			median(ratios, func(f float64) float64 { return f }), s.against)
+	}
+}
+
+func median[T any, N cmp.Ordered](list []T, value func(T) N) N {
+	var values []N
+	for _, item := range list {
+		values = append(values, value(item))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}

@@ -1,0 +1,156 @@
+// Package agents is wisdom-agents, the private host of entities, as one value: New
+// wires configuration, storage, rules and routes together, Handler answers requests,
+// Run does the background work. It has no rule of its own.
+package agents
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/IntunoAI/intuno-go/internal/agents/brain"
+	"github.com/IntunoAI/intuno-go/internal/agents/chat"
+	"github.com/IntunoAI/intuno-go/internal/agents/entity"
+	"github.com/IntunoAI/intuno-go/internal/agents/export"
+	"github.com/IntunoAI/intuno-go/internal/agents/httpapi"
+	"github.com/IntunoAI/intuno-go/internal/agents/memory"
+	"github.com/IntunoAI/intuno-go/internal/agents/store"
+	"github.com/IntunoAI/intuno-go/internal/clock"
+	"github.com/IntunoAI/intuno-go/internal/httpx"
+	"github.com/IntunoAI/intuno-go/internal/secret"
+	"github.com/IntunoAI/intuno-go/internal/sqldb"
+)
+
+// Deps is what the process gives the service.
+type Deps struct {
+	Log     *slog.Logger
+	Now     clock.Now
+	Version string
+	Metrics prometheus.Registerer // nil: none
+
+	// Brain makes the brain of all entities; nil: the router.
+	Brain    func(brain.Memories) brain.Brain
+	CountSQL func(query string) // called for every statement; nil: not
+}
+
+// Service is wisdom-agents, ready to serve.
+type Service struct {
+	deps     Deps
+	db       *sqldb.DB
+	entities *entity.Service
+	chat     *chat.Service
+	api      *httpapi.API
+	edge     *httpx.Server
+	draining atomic.Bool
+	probe    probe
+}
+
+// New opens the database, migrating it forward, and builds the service. The caller
+// has checked cfg.
+func New(ctx context.Context, cfg Config, d Deps) (*Service, error) {
+	db, err := sqldb.Open(ctx, sqldb.Options{URL: cfg.DatabaseURL.Reveal(), Migrations: store.Migrations(), Service: store.Service,
+		Exclusive: true, Now: d.Now, Log: d.Log, Count: d.CountSQL})
+	if err != nil {
+		return nil, fmt.Errorf("open the database of wisdom-agents: %w", err)
+	}
+	s := &Service{deps: d, db: db}
+	if err := s.build(cfg); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+func (s *Service) build(cfg Config) (err error) {
+	d, rows := s.deps, store.New(s.db)
+	memories := &memory.Service{Store: rows, Now: d.Now}
+	var thinks brain.Brain = &brain.Router{Memories: memories, Now: d.Now}
+	if d.Brain != nil {
+		thinks = d.Brain(memories)
+	}
+	s.chat = chat.New(chat.Options{Store: rows, Brain: thinks, Encode: httpapi.EncodeEvent, Now: d.Now, Log: d.Log,
+		TurnTimeout: cfg.TurnTimeout, Grace: cfg.ShutdownGrace, Shared: s.db.Dialect().Shared()})
+	s.entities = &entity.Service{Store: rows, Now: d.Now, Encode: httpapi.EncodeEntity, Gone: s.chat.Gone}
+	s.api = &httpapi.API{Entities: s.entities, Memories: memories, Chat: s.chat, Exports: export.New(rows, d.Now)}
+	s.edge, err = httpx.New(httpx.Options{Service: "agents", Routes: s.api.Routes(), Guard: &httpapi.Guard{Keys: secret.NewSet(cfg.APIKey)},
+		MaxBody: cfg.MaxBodyBytes, ClosedBodies: true, Now: d.Now, Log: d.Log, Metrics: d.Metrics})
+	return err
+}
+
+// Routes is the table of routes.
+func (s *Service) Routes() []httpx.Route { return s.api.Routes() }
+
+// Handler answers the private listener.
+func (s *Service) Handler() http.Handler { return s.edge }
+
+// sweepEvery is how often expired idempotency records are dropped.
+const sweepEvery = 10 * time.Minute
+
+// Run does the background work. When ctx ends it waits for the running turns, at
+// most for the rest of the grace period.
+func (s *Service) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.chat.Run(ctx) })
+	group.Go(func() error { return s.sweep(ctx) })
+	return group.Wait()
+}
+
+func (s *Service) sweep(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if err := s.entities.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.deps.Log.Error("idempotency records are not dropped", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Drain makes Ready answer false from now on, and begins the grace period of the
+// running turns. Requests are still answered.
+func (s *Service) Drain() {
+	s.draining.Store(true)
+	s.chat.Drain()
+}
+
+// Close closes the database.
+func (s *Service) Close() error { return s.db.Close() }
+
+// probe keeps the last state of the database, so that probes do not become queries.
+type probe struct {
+	mu sync.Mutex
+	at time.Time
+	ok bool
+}
+
+const (
+	probeFor     = time.Second
+	probeTimeout = 2 * time.Second
+)
+
+// Ready reports whether requests should be sent here, at most a second late.
+func (s *Service) Ready(ctx context.Context) (bool, map[string]string) {
+	s.probe.mu.Lock()
+	defer s.probe.mu.Unlock()
+	if now := s.deps.Now(); now.Sub(s.probe.at) > probeFor {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
+		defer cancel()
+		s.probe.at, s.probe.ok = now, s.db.Ping(ctx) == nil
+	}
+	state := "ok"
+	if !s.probe.ok {
+		state = "unreachable"
+	}
+	return s.probe.ok && !s.draining.Load(), map[string]string{"database": state}
+}

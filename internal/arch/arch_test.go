@@ -1,0 +1,419 @@
+package arch
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const module = "github.com/IntunoAI/intuno-go/"
+
+// tree is the shape of the repository: every package, and what of the repository it
+// may import. A package that is not listed fails the test.
+var tree = map[string][]string{
+	"api":        {},
+	"web":        {},
+	"bench":      {"api", "internal/..."},
+	"e2e":        {"api", "internal/testkit"},
+	"cmd/intuno": {"internal/cli"},
+
+	"internal/clock":     {},
+	"internal/fault":     {},
+	"internal/id":        {},
+	"internal/secret":    {},
+	"internal/identity":  {},
+	"internal/arch":      {},
+	"internal/principal": {"internal/id"},
+	"internal/config":    {"internal/secret", "internal/egress"},
+	"internal/sqldb":     {"internal/fault", "internal/clock"},
+	"internal/httpx":     {"api", "internal/clock", "internal/fault", "internal/id", "internal/principal"},
+	"internal/egress":    {"internal/fault"},
+	"internal/svc":       {"internal/clock"},
+	"internal/testkit":   {"api", "internal/sqldb", "internal/clock", "internal/id"},
+	"internal/cli":       {"internal/agents", "internal/clock", "internal/config", "internal/fault", "internal/id", "internal/secret", "internal/sqldb", "internal/svc", "internal/wisdom", "internal/wisdom/auth", "internal/wisdom/store", "internal/agents/store"},
+
+	"internal/wisdom":              {"api", "web", "internal/clock", "internal/config", "internal/egress", "internal/httpx", "internal/id", "internal/secret", "internal/sqldb", "internal/wisdom/..."},
+	"internal/wisdom/audit":        rules(),
+	"internal/wisdom/auth":         rules("internal/identity"),
+	"internal/wisdom/registry":     rules("internal/wisdom/auth"),
+	"internal/wisdom/personal":     rules("internal/wisdom/auth"),
+	"internal/wisdom/store":        {"internal/clock", "internal/fault", "internal/id", "internal/principal", "internal/sqldb", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/store/query"},
+	"internal/wisdom/store/query":  {},
+	"internal/wisdom/httpapi":      {"api", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal"},
+	"internal/wisdom/agentsclient": {"api", "internal/clock", "internal/fault", "internal/id", "internal/secret", "internal/wisdom/personal"},
+
+	"internal/agents":             {"api", "internal/clock", "internal/config", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/secret", "internal/sqldb", "internal/agents/..."},
+	"internal/agents/entity":      rules(),
+	"internal/agents/memory":      rules("internal/agents/entity"),
+	"internal/agents/chat":        rules("internal/agents/entity", "internal/agents/brain", "internal/agents/memory"),
+	"internal/agents/brain":       rules("internal/agents/entity", "internal/agents/memory"),
+	"internal/agents/store":       {"internal/clock", "internal/fault", "internal/id", "internal/sqldb", "internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/store/query"},
+	"internal/agents/store/query": {},
+	"internal/agents/httpapi":     {"api", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/secret", "internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/brain"},
+}
+
+// rules is what a package of rules may import: vocabulary, and what is named.
+func rules(more ...string) []string {
+	return append([]string{"internal/clock", "internal/fault", "internal/id", "internal/principal", "internal/secret"}, more...)
+}
+
+// rulesPackages decide; they do not know how they are reached or where things are kept.
+var rulesPackages = []string{"internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal",
+	"internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/brain"}
+
+var forbiddenToRules = []string{"net/http", "database/sql", "os", module + "internal/httpx", module + "internal/sqldb", module + "api"}
+
+// homes are the names that may be used in one place only, with that place.
+var homes = map[string][]string{
+	"time.Now":              {"internal/clock"},
+	"time.Since":            {"internal/clock"},
+	"os.Getenv":             {"internal/cli"},
+	"os.Environ":            {"cmd/intuno", "internal/cli"},
+	"context.Background":    {"cmd/intuno", "internal/cli"},
+	"context.TODO":          {},
+	"http.DefaultClient":    {},
+	"http.Get":              {},
+	"http.Post":             {},
+	"http.DefaultTransport": {},
+	"slog.Default":          {},
+	"slog.Info":             {},
+	"slog.Error":            {},
+	"fmt.Print":             {},
+	"fmt.Println":           {},
+	"fmt.Printf":            {},
+	"log.Print":             {},
+	"log.Printf":            {},
+	"log.Fatal":             {},
+}
+
+// exceptions are the places that break a rule, each with its reason.
+var exceptions = map[string]string{
+	"panic internal/httpx/respond.go": "http.ErrAbortHandler is how net/http cuts an answer that must not look complete",
+	"panic internal/httpx/server.go":  "the same, after a panic in the middle of an answer",
+}
+
+const (
+	maxFileLines = 600
+	maxFuncLines = 80
+)
+
+type pkg struct {
+	ImportPath string
+	Dir        string
+	Imports    []string
+	GoFiles    []string
+	Deps       []string
+}
+
+func (p pkg) folder() string { return strings.TrimPrefix(p.ImportPath, module) }
+
+var packages = sync.OnceValues(func() ([]pkg, error) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,GoFiles,Deps", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, err
+	}
+	var list []pkg
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return list, nil
+		} else if err != nil {
+			return nil, err
+		}
+		if len(p.GoFiles) > 0 {
+			list = append(list, p)
+		}
+	}
+})
+
+func load(t *testing.T) []pkg {
+	t.Helper()
+	list, err := packages()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	return list
+}
+
+func TestEveryPackageImportsOnlyWhatTheTreeAllows(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range load(t) {
+		allowed, ok := tree[p.folder()]
+		if !ok {
+			t.Errorf("%s is not in the tree: add it with what it may import", p.folder())
+			continue
+		}
+		seen[p.folder()] = true
+		for _, imported := range p.Imports {
+			if folder, ours := strings.CutPrefix(imported, module); ours && !slices.ContainsFunc(allowed, func(a string) bool {
+				prefix, open := strings.CutSuffix(a, "/...")
+				return a == folder || open && strings.HasPrefix(folder, prefix)
+			}) {
+				t.Errorf("%s imports %s, which the tree does not allow", p.folder(), folder)
+			}
+		}
+	}
+	for folder := range tree {
+		if !seen[folder] && !onlyTests(t, folder) {
+			t.Errorf("%s is in the tree but not in the repository", folder)
+		}
+	}
+}
+
+func onlyTests(t *testing.T, folder string) bool {
+	t.Helper()
+	files, _ := filepath.Glob("../../" + folder + "/*_test.go")
+	return len(files) > 0
+}
+
+func TestTheTwoServicesNeverImportEachOther(t *testing.T) {
+	for _, p := range load(t) {
+		for _, pair := range [][2]string{{"internal/wisdom", "internal/agents"}, {"internal/agents", "internal/wisdom"}} {
+			if p.folder() != pair[0] && !strings.HasPrefix(p.folder(), pair[0]+"/") {
+				continue
+			}
+			for _, dep := range p.Deps {
+				if strings.HasPrefix(dep, module+pair[1]+"/") || dep == module+pair[1] {
+					t.Errorf("%s depends on %s", p.folder(), dep)
+				}
+			}
+		}
+	}
+}
+
+func TestRulesKnowNeitherTransportNorStorage(t *testing.T) {
+	for _, p := range load(t) {
+		if !slices.Contains(rulesPackages, p.folder()) {
+			continue
+		}
+		for _, imported := range p.Imports {
+			if slices.Contains(forbiddenToRules, imported) {
+				t.Errorf("%s imports %s", p.folder(), imported)
+			}
+		}
+	}
+}
+
+func TestOnlyTheStorageLayerTouchesDatabaseSQL(t *testing.T) {
+	for _, p := range load(t) {
+		home := p.folder() == "internal/sqldb" || strings.Contains(p.folder(), "/store") || p.folder() == "bench" || p.folder() == "internal/testkit"
+		for _, imported := range p.Imports {
+			if !home && (imported == "database/sql" || strings.HasPrefix(imported, "modernc.org/sqlite") || strings.HasPrefix(imported, "github.com/jackc/pgx")) {
+				t.Errorf("%s imports %s", p.folder(), imported)
+			}
+		}
+	}
+}
+
+func TestTheBinaryContainsNoTestCode(t *testing.T) {
+	for _, p := range load(t) {
+		if p.folder() != "cmd/intuno" {
+			continue
+		}
+		for _, dep := range p.Deps {
+			if dep == "testing" || strings.HasSuffix(dep, "/httptest") || strings.HasSuffix(dep, "internal/testkit") {
+				t.Errorf("the binary contains %s", dep)
+			}
+		}
+	}
+}
+
+// eachFile parses the non-test, non-generated Go files.
+func eachFile(t *testing.T, visit func(folder, name string, fset *token.FileSet, file *ast.File)) {
+	t.Helper()
+	for _, p := range load(t) {
+		if strings.HasSuffix(p.folder(), "/query") {
+			continue
+		}
+		for _, name := range p.GoFiles {
+			fset := token.NewFileSet()
+			file, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			visit(p.folder(), p.folder()+"/"+name, fset, file)
+		}
+	}
+}
+
+func TestNamesWithOneHomeAreUsedOnlyThere(t *testing.T) {
+	eachFile(t, func(folder, name string, _ *token.FileSet, file *ast.File) {
+		if folder == "internal/testkit" || folder == "bench" {
+			return
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.SelectorExpr:
+				if x, ok := n.X.(*ast.Ident); ok {
+					used := x.Name + "." + n.Sel.Name
+					if home, listed := homes[used]; listed && !slices.Contains(home, folder) && exceptions[used+" "+name] == "" {
+						t.Errorf("%s uses %s, whose home is %v", name, used, home)
+					}
+				}
+			case *ast.CallExpr:
+				if fun, ok := n.Fun.(*ast.Ident); ok && fun.Name == "panic" && exceptions["panic "+name] == "" {
+					t.Errorf("%s panics", name)
+				}
+			}
+			return true
+		})
+	})
+}
+
+// credentialHeaders may be named in package identity only, and where a request to
+// another service is built.
+var credentialHeaders = []string{"authorization", "x-api-key", "x-service-key", "x-on-behalf-of", "x-user-id"}
+
+func TestCredentialHeadersAreReadInOnePlace(t *testing.T) {
+	readers := []string{"internal/identity"}
+	eachFile(t, func(folder, name string, _ *token.FileSet, file *ast.File) {
+		if slices.Contains(readers, folder) || folder == "bench" {
+			return
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) != 1 {
+				return true
+			}
+			sel, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || sel.Sel.Name != "Get" && sel.Sel.Name != "Values" {
+				return true
+			}
+			if lit, ok := call.Args[0].(*ast.BasicLit); ok {
+				if text, err := strconv.Unquote(lit.Value); err == nil && slices.Contains(credentialHeaders, strings.ToLower(text)) {
+					t.Errorf("%s reads the credential header %s", name, text)
+				}
+			}
+			return true
+		})
+	})
+}
+
+func TestNoInitAndNoMutablePackageVariables(t *testing.T) {
+	eachFile(t, func(_, name string, _ *token.FileSet, file *ast.File) {
+		for _, decl := range file.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
+				t.Errorf("%s has an init function", name)
+			}
+		}
+	})
+}
+
+func TestEveryPackageHasOneDocComment(t *testing.T) {
+	docs := map[string]int{}
+	eachFile(t, func(folder, _ string, _ *token.FileSet, file *ast.File) {
+		docs[folder] += 0
+		if file.Doc != nil {
+			docs[folder]++
+		}
+	})
+	for folder, n := range docs {
+		if n != 1 {
+			t.Errorf("%s has %d package comments, want 1", folder, n)
+		}
+	}
+}
+
+func TestExportedThingsAreDocumented(t *testing.T) {
+	eachFile(t, func(_, name string, fset *token.FileSet, file *ast.File) {
+		for _, decl := range file.Decls {
+			switch d := decl.(type) {
+			case *ast.FuncDecl:
+				if d.Name.IsExported() && d.Doc == nil {
+					t.Errorf("%s:%d: %s has no doc comment", name, fset.Position(d.Pos()).Line, d.Name.Name)
+				}
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					if ts, ok := spec.(*ast.TypeSpec); ok && ts.Name.IsExported() && d.Doc == nil && ts.Doc == nil && ts.Comment == nil {
+						t.Errorf("%s:%d: %s has no doc comment", name, fset.Position(ts.Pos()).Line, ts.Name.Name)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestFilesAndFunctionsStaySmall(t *testing.T) {
+	eachFile(t, func(_, name string, fset *token.FileSet, file *ast.File) {
+		if lines := fset.Position(file.End()).Line; lines > maxFileLines {
+			t.Errorf("%s has %d lines, more than %d", name, lines, maxFileLines)
+		}
+		for _, decl := range file.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok {
+				if lines := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line + 1; lines > maxFuncLines {
+					t.Errorf("%s: %s has %d lines, more than %d", name, fn.Name.Name, lines, maxFuncLines)
+				}
+			}
+		}
+	})
+}
+
+// TestFaultCodesAreInTheContract: a code that a rule answers is one of package api.
+func TestFaultCodesAreInTheContract(t *testing.T) {
+	source, err := os.ReadFile("../../api/api.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachFile(t, func(_, name string, fset *token.FileSet, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) < 2 {
+				return true
+			}
+			sel, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || sel.Sel.Name != "New" {
+				return true
+			}
+			if x, ok := sel.X.(*ast.Ident); !ok || x.Name != "fault" {
+				return true
+			}
+			if lit, ok := call.Args[1].(*ast.BasicLit); ok && !bytes.Contains(source, []byte("= "+lit.Value+"\n")) {
+				t.Errorf("%s:%d: code %s is not in package api", name, fset.Position(call.Pos()).Line, lit.Value)
+			}
+			return true
+		})
+	})
+}
+
+func TestNoFileIsUnfinished(t *testing.T) {
+	marks := []string{"TO" + "DO", "FIX" + "ME", "t." + "Skip"}
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if d.Name() == ".git" || d.Name() == "data" || d.Name() == "bin" {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, ".sql") && !strings.HasSuffix(path, ".sh") {
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		for _, mark := range marks {
+			if bytes.Contains(content, []byte(mark)) {
+				t.Errorf("%s contains %s", path, mark)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

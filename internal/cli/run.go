@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/IntunoAI/intuno-go/internal/agents"
+	"github.com/IntunoAI/intuno-go/internal/clock"
+	"github.com/IntunoAI/intuno-go/internal/config"
+	"github.com/IntunoAI/intuno-go/internal/svc"
+	"github.com/IntunoAI/intuno-go/internal/wisdom"
+)
+
+// process is what the services of one process share.
+type process struct {
+	log     *slog.Logger
+	metrics *prometheus.Registry
+	grace   time.Duration
+	config  map[string][]config.Setting // of each service, redacted
+}
+
+func newProcess(errOut io.Writer, level string, grace time.Duration) *process {
+	var l slog.Level
+	_ = l.UnmarshalText([]byte(level)) // Check has told the fault
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return &process{
+		log:     slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: l})),
+		metrics: metrics, grace: grace, config: map[string][]config.Setting{},
+	}
+}
+
+func (p *process) newWisdom(ctx context.Context, cfg wisdom.Config) (svc.Service, error) {
+	s, err := wisdom.New(ctx, cfg, wisdom.Deps{
+		Log: p.log.With("service", "wisdom"), Now: clock.System, Version: release, Metrics: p.metrics,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start wisdom: %w", err)
+	}
+	return s, nil
+}
+
+func (p *process) newAgents(ctx context.Context, cfg agents.Config) (svc.Service, error) {
+	s, err := agents.New(ctx, cfg, agents.Deps{
+		Log: p.log.With("service", "agents"), Now: clock.System, Version: release, Metrics: p.metrics,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start wisdom-agents: %w", err)
+	}
+	return s, nil
+}
+
+// run serves the units until the process is told to stop.
+func (p *process) run(ctx context.Context, ops net.Listener, units ...svc.Unit) error {
+	group := svc.Group{
+		Units: units, Grace: p.grace, Log: p.log,
+		Ops: svc.Ops{Listener: ops, Metrics: p.metrics, Version: thisBuild(), Config: p.config},
+	}
+	return group.Run(ctx)
+}
+
+// untilSignal returns a context that ends with the first SIGTERM or SIGINT. A second
+// one ends the process at once, because from the first on the signals have their
+// default effect again.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// closeAll gives listeners back after a start that came to nothing.
+func closeAll(listeners []net.Listener) error {
+	var errs []error
+	for _, l := range listeners {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// withFlag returns vars with the variable set, if the flag was given.
+func withFlag(vars map[string]string, name, value string) {
+	if value != "" {
+		vars[name] = value
+	}
+}

@@ -1,0 +1,179 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxURL is the longest URL, in characters.
+const maxURL = 2048
+
+// The faults of spelling. Their texts are shown to clients.
+var (
+	errURL    = errors.New("the URL must be absolute, with a host, of at most 2048 characters, and without user name, fragment, spaces and control characters")
+	errScheme = errors.New("the URL must use http or https")
+	errHost   = errors.New("the host of the URL must be a name, an IPv4 address of four decimal parts or an IPv6 address in brackets")
+	errPort   = errors.New("the port of the URL is not allowed")
+)
+
+// target is where a URL leads. It has a name or an address.
+type target struct {
+	scheme string // http or https
+	name   string // lower case, ASCII, without trailing dot
+	addr   netip.Addr
+	port   uint16
+}
+
+// loopbackName reports the names that mean this machine by definition (RFC 6761
+// §6.3), whether or not the resolver knows them.
+func loopbackName(name string) bool {
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
+}
+
+// parse reads a URL that somebody else wrote. What two programs could read in two
+// ways is refused instead of repaired.
+func parse(rawURL string) (target, error) {
+	if !utf8.ValidString(rawURL) || utf8.RuneCountInString(rawURL) > maxURL || strings.ContainsFunc(rawURL, unsafeRune) {
+		return target{}, errURL
+	}
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Opaque != "" || u.Host == "" || u.User != nil {
+		return target{}, errURL
+	}
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return target{}, errScheme
+	}
+	// The authority as it was written: url.Parse has already decoded and dropped things.
+	_, authority, _ := strings.Cut(rawURL, "//")
+	if i := strings.IndexAny(authority, "/?"); i >= 0 {
+		authority = authority[:i]
+	}
+	if strings.ContainsAny(authority, "%@") {
+		return target{}, errHost
+	}
+	t := target{scheme: u.Scheme}
+	if t.port, err = portOf(u); err != nil {
+		return target{}, err
+	}
+	host := u.Hostname()
+	if strings.HasPrefix(authority, "[") != strings.Contains(host, ":") {
+		return target{}, errHost // brackets are for IPv6, and IPv6 is in brackets
+	}
+	t.name, t.addr, err = parseHost(host)
+	return t, err
+}
+
+// unsafeRune reports what has no place in a URL: controls, white space, invisible
+// characters, the backslash that some parsers take for a slash, and the fragment.
+func unsafeRune(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Z) || r == '\\' || r == '#' || r == utf8.RuneError
+}
+
+func portOf(u *url.URL) (uint16, error) {
+	text := u.Port()
+	switch {
+	case text == "" && u.Scheme == "https":
+		return 443, nil
+	case text == "":
+		return 80, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 || text[0] == '0' {
+		return 0, errPort
+	}
+	return uint16(n), nil
+}
+
+// parseHost returns host, without brackets, as a name or as an address. IPv4 is
+// read in its four-part decimal form only: the short, octal, hexadecimal and
+// one-number forms mean an address to some resolvers and nothing to others.
+func parseHost(host string) (name string, addr netip.Addr, err error) {
+	if strings.Contains(host, ":") {
+		if addr, err = netip.ParseAddr(host); err != nil || addr.Zone() != "" {
+			return "", addr, errHost
+		}
+		return "", addr, nil
+	}
+	ascii, err := toASCII(host)
+	if err != nil {
+		return "", addr, errHost
+	}
+	name = strings.TrimSuffix(strings.ToLower(ascii), ".")
+	if !validName(name) {
+		return "", addr, errHost
+	}
+	if !numeric(name[strings.LastIndexByte(name, '.')+1:]) {
+		return name, addr, nil
+	}
+	if addr, err = netip.ParseAddr(name); err != nil || ascii != host {
+		return "", addr, errHost // ascii != host: digits that were not written in ASCII
+	}
+	return "", addr, nil
+}
+
+// validName wants labels of 1..63 letters, digits, hyphens and underscores, no
+// hyphen at either end, 253 characters in all (RFC 1035 §2.3.4). It also keeps out
+// what toASCII could not convert.
+func validName(name string) bool {
+	if len(name) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for i := range len(label) {
+			c := label[i]
+			if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// numeric reports whether a host with this last label is an attempt at IPv4: the
+// rule of browsers (URL Standard, "ends in a number").
+func numeric(label string) bool {
+	if digits, ok := strings.CutPrefix(label, "0x"); ok {
+		return strings.Trim(digits, "0123456789abcdef") == ""
+	}
+	return strings.Trim(label, "0123456789") == ""
+}
+
+var errNoDial = errors.New("dials nothing")
+
+// toASCII folds an international name (UTS 46). The standard library does not
+// export that function, but applies it before it dials: so a transport that cannot
+// dial is asked where it would have gone. The answer is, by construction, the name
+// that a request would use.
+func toASCII(host string) (string, error) {
+	if strings.IndexFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
+		return host, nil
+	}
+	dialled := make(chan string, 1)
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
+		dialled <- addr
+		return nil, errNoDial
+	}}
+	response, err := transport.RoundTrip(&http.Request{Method: http.MethodGet, Header: http.Header{}, URL: &url.URL{Scheme: "http", Host: host}})
+	if err == nil {
+		_ = response.Body.Close() // impossible: there is no connection
+		return "", errHost
+	}
+	select {
+	case addr := <-dialled:
+		ascii, _, err := net.SplitHostPort(addr)
+		return ascii, err
+	default:
+		return "", err
+	}
+}

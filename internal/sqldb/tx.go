@@ -1,0 +1,82 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/IntunoAI/intuno-go/internal/fault"
+)
+
+// How often and how patiently a transaction that lost to another is run again: the
+// waits grow from firstWait to longestWait, each a random part of that.
+const (
+	maxAttempts = 20
+	firstWait   = 2 * time.Millisecond
+	longestWait = 200 * time.Millisecond
+)
+
+// Tx runs fn in one write transaction and commits it, or rolls back when fn returns
+// an error, which comes back unchanged.
+//
+// On SQLite it waits for the single writer and begins IMMEDIATE. On PostgreSQL it is
+// SERIALIZABLE and, when it loses to a concurrent transaction (SQLSTATE 40001 or
+// 40P01), is run again up to 20 times; after that the fault is Unavailable. So fn MAY
+// RUN TWICE: it must be pure apart from tx and reset what it captured. A unique
+// violation is not retried: transactions that look before they insert lose with 40001
+// (PostgreSQL 15 manual, 13.2.3), and for those that do not look it is the answer.
+//
+// When the connection breaks during the commit the error does not tell whether the
+// transaction happened.
+func (db *DB) Tx(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	if !db.dialect.postgres {
+		return db.attempt(ctx, nil, fn)
+	}
+	serializable := &sql.TxOptions{Isolation: sql.LevelSerializable}
+	ceiling := firstWait
+	for n := 1; ; n++ {
+		err := db.attempt(ctx, serializable, fn)
+		if state := sqlState(err); state != pgSerializationFailure && state != pgDeadlockDetected {
+			return err
+		}
+		if n == maxAttempts {
+			return fault.New(fault.Unavailable, "overloaded", "too many concurrent changes, try again").
+				After(time.Second).Because(err)
+		}
+		if err := pause(ctx, rand.N(ceiling)); err != nil {
+			return err
+		}
+		ceiling = min(2*ceiling, longestWait)
+	}
+}
+
+func (db *DB) attempt(ctx context.Context, opts *sql.TxOptions, fn func(tx *sql.Tx) error) error {
+	tx, err := db.write.BeginTx(ctx, opts)
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit this does nothing
+	if err = fn(tx); err == nil {
+		if err = tx.Commit(); err != nil {
+			err = fmt.Errorf("commit transaction: %w", err)
+		}
+	}
+	if ended := ctx.Err(); ended != nil && errors.Is(err, sql.ErrTxDone) {
+		return ended // database/sql rolled back when ctx ended: that is the reason
+	}
+	return err
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,30 @@
+// Package httpapi puts wisdom's rules on HTTP: the table of routes, one file per
+// capability with its inputs and outputs, and the guard that knows who asks. It
+// decides nothing itself.
+package httpapi
+
+import "github.com/IntunoAI/intuno-go/internal/httpx"
+
+// API is the capabilities that have routes.
+type API struct {
+	System   System
+	Auth     Auth
+	Admin    Admin
+	Registry Registry
+	Personal Personal
+}
+
+// Routes is the whole table of wisdom.
+func (a *API) Routes() []httpx.Route {
+	var all []httpx.Route
+	for _, routes := range [][]httpx.Route{
+		a.System.routes(),
+		a.Auth.routes(),
+		a.Admin.routes(),
+		a.Registry.routes(),
+		a.Personal.routes(),
+	} {
+		all = append(all, routes...)
+	}
+	return all
+}

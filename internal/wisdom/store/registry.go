@@ -1,0 +1,275 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/IntunoAI/intuno-go/internal/clock"
+	"github.com/IntunoAI/intuno-go/internal/fault"
+	"github.com/IntunoAI/intuno-go/internal/id"
+	"github.com/IntunoAI/intuno-go/internal/sqldb"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/registry"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/store/query"
+)
+
+var _ registry.Store = (*Store)(nil)
+
+// CreateAgent implements registry.Store.
+func (s *Store) CreateAgent(ctx context.Context, a registry.Agent) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error { return insertAgent(ctx, query.New(tx), a) })
+}
+
+// PutHostedAgent implements registry.Store.
+func (s *Store) PutHostedAgent(ctx context.Context, a registry.Agent, edit func(registry.Agent) registry.Agent) (registry.Agent, bool, error) {
+	var stored registry.Agent
+	var created bool
+	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
+		q := query.New(tx)
+		row, err := q.HostedAgent(ctx, query.HostedAgentParams{OwnerID: string(a.Owner), HostedEntity: a.HostedEntity})
+		err = agentFault(err)
+		if created = fault.Is(err, fault.NotFound); created {
+			stored = a
+			return insertAgent(ctx, q, a)
+		}
+		if err != nil {
+			return err
+		}
+		stored, err = saveAgent(ctx, q, row, edit)
+		return err
+	})
+	return stored, created, err
+}
+
+// UpdateAgent implements registry.Store.
+func (s *Store) UpdateAgent(ctx context.Context, owner id.User, agent id.Agent, edit func(registry.Agent) registry.Agent) (registry.Agent, error) {
+	var stored registry.Agent
+	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
+		q := query.New(tx)
+		row, err := q.OwnedAgent(ctx, query.OwnedAgentParams{ID: string(agent), OwnerID: string(owner)})
+		if err != nil {
+			return agentFault(err)
+		}
+		stored, err = saveAgent(ctx, q, row, edit)
+		return err
+	})
+	return stored, err
+}
+
+// DeleteAgent implements registry.Store. The rows of the search index go with it.
+func (s *Store) DeleteAgent(ctx context.Context, owner id.User, agent id.Agent) error {
+	n, err := s.write.DeleteAgent(ctx, query.DeleteAgentParams{ID: string(agent), OwnerID: string(owner)})
+	if err == nil && n == 0 {
+		err = sql.ErrNoRows
+	}
+	return agentFault(err)
+}
+
+// OwnedAgent implements registry.Store.
+func (s *Store) OwnedAgent(ctx context.Context, owner id.User, agent id.Agent) (registry.Agent, error) {
+	row, err := s.read.OwnedAgent(ctx, query.OwnedAgentParams{ID: string(agent), OwnerID: string(owner)})
+	if err != nil {
+		return registry.Agent{}, agentFault(err)
+	}
+	return toAgent(row)
+}
+
+// OwnedAgents implements registry.Store.
+func (s *Store) OwnedAgents(ctx context.Context, owner id.User, limit, offset int) ([]registry.Agent, error) {
+	rows, err := s.read.OwnedAgents(ctx, query.OwnedAgentsParams{OwnerID: string(owner), Lim: int64(limit), Skip: int64(offset)})
+	if err != nil {
+		return nil, agentFault(err)
+	}
+	agents := make([]registry.Agent, len(rows))
+	for i, row := range rows {
+		if agents[i], err = toAgent(row); err != nil {
+			return nil, err
+		}
+	}
+	return agents, nil
+}
+
+// VisibleAgent implements registry.Store.
+func (s *Store) VisibleAgent(ctx context.Context, viewer id.User, slug string) (registry.Agent, error) {
+	row, err := s.read.VisibleAgent(ctx, query.VisibleAgentParams{Slug: slug, OwnerID: string(viewer)})
+	if err != nil {
+		return registry.Agent{}, agentFault(err)
+	}
+	return toAgent(row)
+}
+
+// VisibleAgents implements registry.Store. It is built by hand: filters come and go
+// and the order varies, which sqlc's fixed texts cannot say without hiding the indexes
+// from the planner.
+func (s *Store) VisibleAgents(ctx context.Context, viewer id.User, q registry.Query, since time.Time) ([]registry.Agent, error) {
+	text, args := visibleAgentsQuery(viewer, q, since)
+	rows, err := s.db.Read().QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, fmt.Errorf("query agents: %w", err)
+	}
+	defer rows.Close()
+	agents := make([]registry.Agent, 0, min(q.Limit, 100))
+	for rows.Next() {
+		row, err := scanAgent(rows)
+		if err != nil {
+			return nil, fmt.Errorf("read an agent: %w", err)
+		}
+		a, err := toAgent(row)
+		if err != nil {
+			return nil, err
+		}
+		agents = append(agents, a)
+	}
+	return agents, rows.Err()
+}
+
+// visibleAgentsQuery merges two disjoint halves, everybody's public agents and the
+// viewer's private ones, each in the order of its index (migration 2). Only constants
+// become part of the text; values are parameters, numbered in the order in which they
+// first occur.
+func visibleAgentsQuery(viewer id.User, q registry.Query, since time.Time) (string, []any) {
+	var args []any
+	param := func(value any) string {
+		args = append(args, value)
+		return "$" + strconv.Itoa(len(args))
+	}
+	var where strings.Builder
+	if !since.IsZero() {
+		where.WriteString(" AND created_us >= " + param(clock.Micros(since)))
+	}
+	if q.Category != "" {
+		where.WriteString(" AND category = " + param(q.Category))
+	}
+	if len(q.Tags) > 0 {
+		var tags []string
+		for _, tag := range slices.Compact(slices.Sorted(slices.Values(q.Tags))) {
+			tags = append(tags, param(tag))
+		}
+		where.WriteString(" AND id IN (SELECT agent_id FROM agent_tags WHERE tag IN (" + strings.Join(tags, ", ") + "))")
+	}
+	if q.Search != "" {
+		like := " LIKE " + param(likePattern(q.Search)) + ` ESCAPE '\'`
+		where.WriteString(" AND EXISTS (SELECT 1 FROM agent_search s WHERE s.agent_id = agents.id AND (s.name" + like + " OR s.description" + like + "))")
+	}
+	key := map[registry.Sort]string{registry.ByCreated: "created_us", registry.ByUpdated: "updated_us", registry.ByName: "name_sort"}[q.Sort]
+	order := " DESC"
+	if q.Ascending {
+		order = " ASC"
+	}
+	return "SELECT " + agentColumns + " FROM agents WHERE is_active AND visibility = 'public'" + where.String() +
+		" UNION ALL SELECT " + agentColumns + " FROM agents WHERE is_active AND visibility = 'private'" + where.String() + " AND owner_id = " + param(string(viewer)) +
+		" ORDER BY " + key + order + ", id" + order +
+		" LIMIT " + param(int64(q.Limit)) + " OFFSET " + param(int64(q.Offset)), args
+}
+
+// likePattern finds text anywhere, literally, in a folded column.
+func likePattern(text string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(registry.Fold(text)) + "%"
+}
+
+// agentColumns are the columns of query.Agent in its order; scanAgent reads them.
+const agentColumns = "id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, " +
+	"is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us"
+
+func scanAgent(rows *sql.Rows) (query.Agent, error) {
+	var a query.Agent
+	err := rows.Scan(&a.ID, &a.Slug, &a.OwnerID, &a.Name, &a.NameSort, &a.Description, &a.Version, &a.Endpoint, &a.AuthType, &a.InputSchema, &a.Tags, &a.Category,
+		&a.Visibility, &a.Trust, &a.IsActive, &a.SupportsStreaming, &a.HostedEntity, &a.PricingStrategy, &a.BasePrice, &a.PricingEnabled, &a.DisabledUs,
+		&a.CreatedUs, &a.UpdatedUs, &a.ContentUs)
+	return a, err
+}
+
+// insertAgent writes a new agent and what finds it.
+func insertAgent(ctx context.Context, q *query.Queries, a registry.Agent) error {
+	tags, err := json.Marshal(a.Tags)
+	if err != nil {
+		return fmt.Errorf("encode tags: %w", err)
+	}
+	err = q.CreateAgent(ctx, query.CreateAgentParams{
+		ID: string(a.ID), Slug: a.Slug, OwnerID: string(a.Owner), Name: a.Name, NameSort: []byte(registry.Fold(a.Name)),
+		Description: a.Description, Version: a.Version, Endpoint: a.Endpoint, AuthType: a.AuthType, InputSchema: textPtr(a.InputSchema),
+		Tags: string(tags), Category: a.Category, Visibility: a.Visibility, Trust: a.Trust, IsActive: a.Active,
+		SupportsStreaming: a.Streaming, HostedEntity: a.HostedEntity, PricingStrategy: a.PricingStrategy, BasePrice: a.BasePrice,
+		PricingEnabled: a.PricingEnabled, CreatedUs: clock.Micros(a.Created), UpdatedUs: clock.Micros(a.Updated), ContentUs: clock.Micros(a.ContentChanged),
+	})
+	if err != nil {
+		return agentFault(err)
+	}
+	return indexAgent(ctx, q, a)
+}
+
+// saveAgent lets edit change the agent of row and writes the result.
+func saveAgent(ctx context.Context, q *query.Queries, row query.Agent, edit func(registry.Agent) registry.Agent) (registry.Agent, error) {
+	before, err := toAgent(row)
+	if err != nil {
+		return before, err
+	}
+	a := edit(before)
+	tags, err := json.Marshal(a.Tags)
+	if err != nil {
+		return a, fmt.Errorf("encode tags: %w", err)
+	}
+	err = q.SaveAgent(ctx, query.SaveAgentParams{
+		Name: a.Name, NameSort: []byte(registry.Fold(a.Name)), Description: a.Description, Endpoint: a.Endpoint, AuthType: a.AuthType,
+		InputSchema: textPtr(a.InputSchema), Tags: string(tags), Category: a.Category, Visibility: a.Visibility, IsActive: a.Active,
+		SupportsStreaming: a.Streaming, PricingStrategy: a.PricingStrategy, BasePrice: a.BasePrice, PricingEnabled: a.PricingEnabled,
+		UpdatedUs: clock.Micros(a.Updated), ContentUs: clock.Micros(a.ContentChanged), ID: string(a.ID), OwnerID: string(a.Owner),
+	})
+	if err != nil || a.Name == before.Name && a.Description == before.Description && slices.Equal(a.Tags, before.Tags) {
+		return a, agentFault(err)
+	}
+	if err := q.ClearAgentTags(ctx, string(a.ID)); err != nil {
+		return a, agentFault(err)
+	}
+	return a, indexAgent(ctx, q, a)
+}
+
+// indexAgent writes the rows by which lists find a. It has no tags yet.
+func indexAgent(ctx context.Context, q *query.Queries, a registry.Agent) error {
+	for _, tag := range a.Tags {
+		if err := q.AddAgentTag(ctx, query.AddAgentTagParams{AgentID: string(a.ID), Tag: tag}); err != nil {
+			return agentFault(err)
+		}
+	}
+	return agentFault(q.PutAgentSearch(ctx, query.PutAgentSearchParams{
+		AgentID: string(a.ID), Name: registry.Fold(a.Name), Description: registry.Fold(a.Description),
+	}))
+}
+
+func toAgent(row query.Agent) (registry.Agent, error) {
+	a := registry.Agent{
+		ID: id.Agent(row.ID), Slug: row.Slug, Owner: id.User(row.OwnerID), Name: row.Name, Description: row.Description, Version: row.Version,
+		Endpoint: row.Endpoint, AuthType: row.AuthType, Category: row.Category, Visibility: row.Visibility, Trust: row.Trust,
+		Active: row.IsActive, Streaming: row.SupportsStreaming, HostedEntity: row.HostedEntity, PricingStrategy: row.PricingStrategy,
+		BasePrice: row.BasePrice, PricingEnabled: row.PricingEnabled, Created: clock.FromMicros(row.CreatedUs),
+		Updated: clock.FromMicros(row.UpdatedUs), ContentChanged: clock.FromMicros(row.ContentUs),
+	}
+	if row.InputSchema != nil {
+		a.InputSchema = []byte(*row.InputSchema)
+	}
+	if err := json.Unmarshal([]byte(row.Tags), &a.Tags); err != nil {
+		return a, fmt.Errorf("read tags of agent %s: %w", row.ID, err)
+	}
+	return a, nil
+}
+
+func textPtr(b []byte) *string {
+	if b == nil {
+		return nil
+	}
+	s := string(b)
+	return &s
+}
+
+// agentFault types what a driver reports: no row is a missing agent, whoever owns it.
+func agentFault(err error) error {
+	if err = sqldb.Translate(err); fault.Is(err, fault.NotFound) {
+		return fault.Missing("Agent")
+	}
+	return err
+}

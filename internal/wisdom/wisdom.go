@@ -1,0 +1,213 @@
+// Package wisdom is the public API as one value: New wires configuration, storage,
+// rules and routes together, Handler answers requests, Run does the background
+// work. It has no rule of its own.
+package wisdom
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/IntunoAI/intuno-go/internal/clock"
+	"github.com/IntunoAI/intuno-go/internal/egress"
+	"github.com/IntunoAI/intuno-go/internal/httpx"
+	"github.com/IntunoAI/intuno-go/internal/secret"
+	"github.com/IntunoAI/intuno-go/internal/sqldb"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/agentsclient"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/audit"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/auth"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/httpapi"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/personal"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/registry"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/store"
+	"github.com/IntunoAI/intuno-go/web"
+)
+
+// Deps is what the process gives the service.
+type Deps struct {
+	Log     *slog.Logger
+	Now     clock.Now
+	Version string
+	Metrics prometheus.Registerer // nil: none
+
+	Hashing  auth.Hashing       // cost of a password; zero: the default
+	CountSQL func(query string) // called for every statement; nil: not
+}
+
+// Service is wisdom, ready to serve.
+type Service struct {
+	cfg      Config
+	deps     Deps
+	db       *sqldb.DB
+	store    *store.Store
+	auth     *auth.Service
+	audit    *audit.Log
+	personal *personal.Service
+	host     *agentsclient.Client
+	limiter  *httpx.Limiter
+	api      *httpapi.API
+	guard    *httpapi.Guard
+	edge     *httpx.Server
+	draining atomic.Bool
+	probe    probe
+}
+
+// New opens the database, migrating it forward, and builds the service. The caller
+// has checked cfg.
+func New(ctx context.Context, cfg Config, d Deps) (*Service, error) {
+	db, err := sqldb.Open(ctx, sqldb.Options{URL: cfg.DatabaseURL.Reveal(), Migrations: store.Migrations(), Service: "wisdom",
+		Exclusive: true, Now: d.Now, Log: d.Log, Count: d.CountSQL})
+	if err != nil {
+		return nil, fmt.Errorf("open the database of wisdom: %w", err)
+	}
+	s := &Service{cfg: cfg, deps: d, db: db, store: store.New(db), limiter: httpx.NewLimiter(cfg.RateLimitPerMinute)}
+	if err := s.build(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+func (s *Service) build() error {
+	cfg, d := s.cfg, s.deps
+	counters := newCounters(d.Metrics)
+	s.auth = auth.New(s.store, auth.Config{Now: d.Now, Log: d.Log, JWTSecret: cfg.JWTSecretKey, TokenLifetime: cfg.TokenLifetime(),
+		ServiceKeys: secret.NewSet(cfg.ServiceKeys()...), OldServiceKey: counters.oldKey.Inc,
+		RegistrationClosed: !cfg.RegistrationOpen, Hashing: d.Hashing})
+	s.audit = audit.New(s.store, d.Now)
+	urls, err := s.egress()
+	if err != nil {
+		return err
+	}
+	if s.host, err = agentsclient.New(agentsclient.Config{BaseURL: cfg.AgentsBaseURL, Key: cfg.AgentsAPIKey,
+		Timeout: cfg.AgentsTimeout, ChatTimeout: cfg.AgentsChatTimeout}); err != nil {
+		return err
+	}
+	if s.personal, err = personal.New(personal.Config{
+		Free:   personal.Limits{Entities: cfg.FreeEntityCap, PerMinute: cfg.FreeMessagesPerMinute, PerMonth: cfg.FreeMessagesPerMonth},
+		Pro:    personal.Limits{Entities: cfg.ProEntityCap, PerMinute: cfg.ProMessagesPerMinute, PerMonth: cfg.ProMessagesPerMonth},
+		Settle: cfg.SlotSettle, Store: s.store, Host: s.host, Log: d.Log, Now: d.Now}); err != nil {
+		return err
+	}
+	s.api = &httpapi.API{
+		System:   httpapi.System{Ready: s.Ready},
+		Auth:     httpapi.Auth{Service: s.auth},
+		Admin:    httpapi.Admin{Service: s.auth},
+		Registry: httpapi.Registry{Service: registry.New(s.store, urls, d.Now)},
+		Personal: httpapi.Personal{Service: s.personal},
+	}
+	s.guard = &httpapi.Guard{Authenticator: s.auth.Authenticator(), Audit: s.audit, Log: d.Log, KeyRefused: counters.refused.Inc}
+	s.edge, err = s.newEdge(s.guard)
+	return err
+}
+
+// egress is the rules for URLs that users supply.
+func (s *Service) egress() (*egress.Policy, error) {
+	allowed, err := egress.ParseAllowedHosts(s.cfg.InvokeEndpointAllowedHosts)
+	if err != nil {
+		return nil, fmt.Errorf("INVOKE_ENDPOINT_ALLOWED_HOSTS: %w", err)
+	}
+	own := egress.AddrsOf(s.cfg.AgentsBaseURL, s.cfg.DatabaseURL.Reveal())
+	return egress.New(egress.Config{Production: s.cfg.Production(), Allowed: allowed, AllowlistOnly: s.cfg.EgressAllowlistOnly,
+		Own: append(own, s.cfg.OpsAddr)})
+}
+
+// newEdge puts the routes behind a guard.
+func (s *Service) newEdge(guard httpx.Guard) (*httpx.Server, error) {
+	return httpx.New(httpx.Options{
+		Service: "wisdom", Routes: s.api.Routes(), Guard: guard, Limiter: s.limiter, TrustedProxies: s.cfg.TrustedProxyPrefixes(),
+		CORSOrigins: s.cfg.Origins(), MaxBody: s.cfg.MaxBodyBytes, Now: s.deps.Now, Log: s.deps.Log, Metrics: s.deps.Metrics,
+		Docs: &httpx.Docs{Title: "Intuno", Version: s.deps.Version, Description: description, Files: web.Docs()},
+	})
+}
+
+const description = "The public API of Intuno: accounts, agents, and the Personal tier. " +
+	"x-access names who may call a route; every error has detail, code and request_id."
+
+type counters struct{ refused, oldKey prometheus.Counter }
+
+func newCounters(registerer prometheus.Registerer) counters {
+	c := counters{
+		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "intuno_service_keys_refused_total", Help: "Requests with a service key that is not ours."}),
+		oldKey:  prometheus.NewCounter(prometheus.CounterOpts{Name: "intuno_service_keys_old_total", Help: "Requests with a service key other than the first one configured."}),
+	}
+	if registerer != nil {
+		registerer.MustRegister(c.refused, c.oldKey)
+	}
+	return c
+}
+
+// Handler answers the public listener.
+func (s *Service) Handler() http.Handler { return s.edge }
+
+// Run does the background work until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.auth.Run(ctx) })
+	group.Go(func() error { return s.personal.Run(ctx) })
+	if s.limiter != nil && s.db.Dialect().Shared() {
+		group.Go(func() error {
+			s.limiter.Run(ctx, s.store, s.deps.Log)
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// Drain makes Ready answer false from now on.
+func (s *Service) Drain() { s.draining.Store(true) }
+
+// Close closes the connections to the host and the database.
+func (s *Service) Close() error {
+	s.host.Close()
+	return s.db.Close()
+}
+
+// probe keeps the last state of the dependencies, so that probes of strangers do
+// not become queries.
+type probe struct {
+	mu     sync.Mutex
+	at     time.Time
+	ok     bool
+	checks map[string]string
+}
+
+const (
+	probeFor     = time.Second
+	probeTimeout = 2 * time.Second
+)
+
+// Ready reports whether requests should be sent here, and the state of the
+// dependencies, at most a second old. The entity host is reported but does not
+// decide.
+func (s *Service) Ready(ctx context.Context) (bool, map[string]string) {
+	s.probe.mu.Lock()
+	defer s.probe.mu.Unlock()
+	if now := s.deps.Now(); now.Sub(s.probe.at) > probeFor {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
+		defer cancel()
+		database, host := "ok", "ok"
+		var group sync.WaitGroup
+		group.Go(func() {
+			if s.db.Ping(ctx) != nil {
+				database = "unreachable"
+			}
+		})
+		group.Go(func() {
+			if s.host.Ping(ctx) != nil {
+				host = "unreachable"
+			}
+		})
+		group.Wait()
+		s.probe.at, s.probe.ok = now, database == "ok"
+		s.probe.checks = map[string]string{"database": database, "entity_host": host}
+	}
+	return s.probe.ok && !s.draining.Load(), s.probe.checks
+}
