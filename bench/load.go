@@ -21,6 +21,8 @@ type scenario struct {
 	addr    string
 	path    string
 	headers [][2]string
+
+	profiled bool
 }
 
 // load sends the scenario's request over callers connections for the given time.

@@ -22,6 +22,7 @@ func main() {
 	rounds := flag.Int("rounds", 7, "how often each scenario runs; the median round counts")
 	length := flag.Duration("length", 1500*time.Millisecond, "how long one scenario runs in a round")
 	callers := flag.Int("callers", 32, "concurrent connections")
+	profile := flag.String("profile", "", "write a CPU profile of wisdom during the last round of (3) to this file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -29,7 +30,7 @@ func main() {
 		exit(serveProxy(ctx, *listen, *proxy))
 		return
 	}
-	exit(run(ctx, *rounds, *length, *callers))
+	exit(run(ctx, *rounds, *length, *callers, *profile))
 }
 
 func exit(err error) {
@@ -39,7 +40,7 @@ func exit(err error) {
 	}
 }
 
-func run(ctx context.Context, rounds int, length time.Duration, callers int) error {
+func run(ctx context.Context, rounds int, length time.Duration, callers int, profile string) error {
 	w, err := newWorld(ctx)
 	if err != nil {
 		return err
@@ -53,8 +54,11 @@ func run(ctx context.Context, rounds int, length time.Duration, callers int) err
 		return err
 	}
 	results := map[string][]result{}
-	for range rounds {
+	for round := range rounds {
 		for _, s := range scenarios {
+			if s.profiled && profile != "" && round == rounds-1 {
+				go w.profile(ctx, profile, length)
+			}
 			r, err := load(ctx, s, callers, length)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)

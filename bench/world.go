@@ -25,10 +25,10 @@ const (
 
 // world is the processes under test.
 type world struct {
-	dir                 string
-	binary              string
-	wisdom, host, proxy string // addresses
-	processes           []*exec.Cmd
+	dir                      string
+	binary                   string
+	wisdom, host, proxy, ops string // addresses; ops is wisdom's
+	processes                []*exec.Cmd
 }
 
 func newWorld(ctx context.Context) (*world, error) {
@@ -42,7 +42,7 @@ func newWorld(ctx context.Context) (*world, error) {
 	if err := build.Run(); err != nil {
 		return nil, fmt.Errorf("build: %w", err)
 	}
-	for _, addr := range []*string{&w.wisdom, &w.host, &w.proxy} {
+	for _, addr := range []*string{&w.wisdom, &w.host, &w.proxy, &w.ops} {
 		if *addr, err = freeAddr(); err != nil {
 			return nil, err
 		}
@@ -145,7 +145,7 @@ func (w *world) scenarios(ctx context.Context) ([]scenario, error) {
 		"INTUNO_BASE_URL=http://"+w.wisdom), w.binary, "agents"); err != nil {
 		return nil, err
 	}
-	if _, _, err := w.start(ctx, "http://"+w.wisdom+"/ready", append(env, "WISDOM_ADDR="+w.wisdom, "JWT_SECRET_KEY="+jwtKey,
+	if _, _, err := w.start(ctx, "http://"+w.wisdom+"/ready", append(env, "OPS_ADDR="+w.ops, "WISDOM_ADDR="+w.wisdom, "JWT_SECRET_KEY="+jwtKey,
 		"INTUNO_AGENTS_BASE_URL=http://"+w.host, "INTUNO_AGENTS_API_KEY="+hostKey, "RATE_LIMIT_PER_MINUTE=1000000000"), w.binary, "wisdom"); err != nil {
 		return nil, err
 	}
@@ -180,13 +180,34 @@ func (w *world) scenarios(ctx context.Context) ([]scenario, error) {
 	hostHeaders := [][2]string{{"X-API-Key", hostKey}, {"X-User-Id", user.ID}}
 	const direct, proxied, jwt = "(1) entity host, directly", "(2) bare ReverseProxy in front of it", "(4) GET /registry/agents?limit=1, JWT"
 	return []scenario{
-		{direct, proxied, w.host, "/entities/aria", hostHeaders},
-		{proxied, proxied, w.proxy, "/entities/aria", hostHeaders},
-		{"(3) GET /personal/entities/{name} through wisdom", proxied, w.wisdom, "/personal/entities/aria", [][2]string{bearer}},
-		{jwt, jwt, w.wisdom, "/registry/agents?limit=1", [][2]string{bearer}},
-		{"(4) GET /registry/agents?limit=1, API key", jwt, w.wisdom, "/registry/agents?limit=1", [][2]string{{"X-API-Key", key.Key}}},
-		{"(4) GET /registry/agents?limit=1, service key", jwt, w.wisdom, "/registry/agents?limit=1", [][2]string{{"X-Service-Key", serviceKey}, {"X-On-Behalf-Of", user.ID}}},
+		{name: direct, against: proxied, addr: w.host, path: "/entities/aria", headers: hostHeaders},
+		{name: proxied, against: proxied, addr: w.proxy, path: "/entities/aria", headers: hostHeaders},
+		{name: "(3) GET /personal/entities/{name} through wisdom", against: proxied, addr: w.wisdom, path: "/personal/entities/aria", headers: [][2]string{bearer}, profiled: true},
+		{name: jwt, against: jwt, addr: w.wisdom, path: "/registry/agents?limit=1", headers: [][2]string{bearer}},
+		{name: "(4) GET /registry/agents?limit=1, API key", against: jwt, addr: w.wisdom, path: "/registry/agents?limit=1", headers: [][2]string{{"X-API-Key", key.Key}}},
+		{name: "(4) GET /registry/agents?limit=1, service key", against: jwt, addr: w.wisdom, path: "/registry/agents?limit=1", headers: [][2]string{{"X-Service-Key", serviceKey}, {"X-On-Behalf-Of", user.ID}}},
 	}, nil
+}
+
+// profile fetches a CPU profile of wisdom; without one the benchmark goes on.
+func (w *world) profile(ctx context.Context, path string, length time.Duration) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%.0f", w.ops, max(1, length.Seconds()-0.5)), nil)
+	if err != nil {
+		return
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench: profile:", err)
+		return
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err == nil {
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench: profile:", err)
+	}
 }
 
 func post(ctx context.Context, url, token string, in, out any) error {

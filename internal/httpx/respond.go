@@ -79,7 +79,7 @@ func (x *exchange) fail(err error) {
 // errorBody is the one error body, with the further members of a fault.
 type errorBody struct {
 	api.Error
-	Extra map[string]any `json:",inline"`
+	Extra map[string]any `json:",embed"`
 }
 
 // answer renders a reply.

@@ -86,6 +86,9 @@ func testServer(t *testing.T, change func(*Options)) (*Server, *testGuard) {
 			Get("/boom", Public, func(context.Context, principal.Principal, *struct{}) (string, error) {
 				return "", errors.New("password=hunter2 in /etc/secret")
 			}),
+			Get("/quota", Public, func(context.Context, principal.Principal, *struct{}) (string, error) {
+				return "", fault.New(fault.RateLimited, "entity_quota_exceeded", "no more").With("limit", 1).With("used", 2)
+			}),
 			Get("/panic", Public, func(context.Context, principal.Principal, *struct{}) (string, error) { panic("hunter2") }),
 			Get("/stream", Public, func(context.Context, principal.Principal, *struct{}) (Reply, error) {
 				return Reply{StreamType: EventStream, Stream: func(_ context.Context, w *Stream) error {
@@ -203,7 +206,7 @@ func TestBodiesAreCheckedInTheOrderOfTheContract(t *testing.T) {
 		{"too long", `{"name":"abcdef"}`, nil, 422, `{"type":"string_too_long","loc":["body","name"],"msg":"at most 5 characters","input":"abcdef","ctx":{"max_length":5}}`},
 		{"secret hidden", `{"name":"a","pin":"123"}`, nil, 422, `"loc":["body","pin"],"msg":"at least 4 characters","input":null`},
 		{"all at once", `{"name":"","count":10,"tags":["abcd",1]}`, nil, 422, `"list_type"`},
-		{"not an integer", `{"name":"a","count":1.5}`, nil, 422, `"int_type"`},
+		{"not an integer", `{"name":"a","count":1.5}`, nil, 422, `"msg":"must be an integer","input":1.5}`},
 		{"null where it is not allowed", `{"name":"a","tags":null}`, nil, 422, `"list_type"`},
 		{"null where it is", `{"name":"a","note":null,"model":null,"meta":null}`, nil, 201, `"model":{"Set":true,"Null":true`},
 		{"enum", `{"name":"a","note":"c"}`, nil, 422, `"literal_error"`},
@@ -266,6 +269,14 @@ func TestEveryErrorHasTheOneBodyAndNoTextOfAnUntypedError(t *testing.T) {
 		if got := do(s, "GET", "/probe", "", "X-Request-ID", bad).Header().Get("X-Request-Id"); len(got) != 36 {
 			t.Errorf("request id %q became %q, want a new UUID", bad, got)
 		}
+	}
+}
+
+func TestFurtherMembersOfAFaultAreMembersOfTheBody(t *testing.T) {
+	s, _ := testServer(t, nil)
+	w := do(s, "GET", "/quota", "", "X-Request-ID", "abc-1")
+	if got, want := w.Body.String(), `{"detail":"no more","code":"entity_quota_exceeded","request_id":"abc-1","limit":1,"used":2}`; got != want || w.Code != 429 || w.Header().Get("Retry-After") != "" {
+		t.Errorf("body = %s, want %s (%d %v)", got, want, w.Code, w.Header())
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/id"
@@ -36,12 +37,14 @@ func (v *validator) add(typ string, loc []any, input any, secret bool, ctx map[s
 	v.problems = append(v.problems, p)
 }
 
+// shownInput is the value as the client wrote it: encoding/json knows that a
+// json.Number is a number.
 func shownInput(input any) any {
 	text, err := json.Marshal(input)
 	if err != nil || len(text) > maxInput {
 		return nil
 	}
-	return input
+	return jsontext.Value(text)
 }
 
 // err is nil without problems.

@@ -36,6 +36,7 @@ type Options struct {
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
 	read, write *sql.DB // the same pool on PostgreSQL
+	prepared    *Prepared
 	dialect     Dialect
 	service     string
 	migrations  migrations
@@ -70,6 +71,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, fmt.Errorf("open database %s: %w", Redact(o.URL), err)
 	}
 	db.service, db.now, db.log = o.Service, o.Now, o.Log
+	db.prepared = &Prepared{pool: db.read, keep: !db.dialect.Shared(), texts: map[string]*sql.Stmt{}}
 	if err := db.prepare(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", Redact(o.URL), err), db.Close())
 	}
@@ -102,7 +104,7 @@ func (db *DB) Ping(ctx context.Context) error {
 func (db *DB) Close() error {
 	// The writer goes last: closing a SQLite file's last connection folds the log
 	// (-wal) into the file, which a read-only connection cannot do.
-	err := db.read.Close()
+	err := errors.Join(db.prepared.close(), db.read.Close())
 	if db.write != db.read {
 		err = errors.Join(err, db.write.Close())
 	}
