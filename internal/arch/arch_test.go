@@ -41,7 +41,7 @@ var tree = map[string][]string{
 	"internal/sqldb":     {"internal/fault", "internal/clock"},
 	"internal/httpx":     {"api", "internal/clock", "internal/fault", "internal/id", "internal/principal"},
 	"internal/egress":    {"internal/fault"},
-	"internal/svc":       {"internal/clock"},
+	"internal/svc":       {"api", "internal/config", "internal/id"},
 	"internal/testkit":   {"api", "internal/sqldb", "internal/clock", "internal/id"},
 	"internal/cli":       {"internal/agents", "internal/clock", "internal/config", "internal/fault", "internal/id", "internal/secret", "internal/sqldb", "internal/svc", "internal/wisdom", "internal/wisdom/auth", "internal/wisdom/store", "internal/agents/store"},
 
@@ -60,9 +60,10 @@ var tree = map[string][]string{
 	"internal/agents/memory":      rules("internal/agents/entity"),
 	"internal/agents/chat":        rules("internal/agents/entity", "internal/agents/brain", "internal/agents/memory"),
 	"internal/agents/brain":       rules("internal/agents/entity", "internal/agents/memory"),
-	"internal/agents/store":       {"internal/clock", "internal/fault", "internal/id", "internal/sqldb", "internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/store/query"},
+	"internal/agents/export":      rules("internal/agents/entity", "internal/agents/memory", "internal/agents/chat"),
+	"internal/agents/store":       {"internal/agents/export", "internal/clock", "internal/fault", "internal/id", "internal/sqldb", "internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/store/query"},
 	"internal/agents/store/query": {},
-	"internal/agents/httpapi":     {"api", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/secret", "internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/brain"},
+	"internal/agents/httpapi":     {"internal/agents/export", "api", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/secret", "internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/brain"},
 }
 
 // rules is what a package of rules may import: vocabulary, and what is named.
@@ -72,9 +73,12 @@ func rules(more ...string) []string {
 
 // rulesPackages decide; they do not know how they are reached or where things are kept.
 var rulesPackages = []string{"internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal",
-	"internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/brain"}
+	"internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/brain", "internal/agents/export"}
 
 var forbiddenToRules = []string{"net/http", "database/sql", "os", module + "internal/httpx", module + "internal/sqldb", module + "api"}
+
+// todo is spelled so that this file does not contain it.
+const todo = "TO" + "DO"
 
 // homes are the names that may be used in one place only, with that place.
 var homes = map[string][]string{
@@ -334,7 +338,7 @@ func TestExportedThingsAreDocumented(t *testing.T) {
 		for _, decl := range file.Decls {
 			switch d := decl.(type) {
 			case *ast.FuncDecl:
-				if d.Name.IsExported() && d.Doc == nil {
+				if d.Name.IsExported() && d.Doc == nil && !hidden(d) {
 					t.Errorf("%s:%d: %s has no doc comment", name, fset.Position(d.Pos()).Line, d.Name.Name)
 				}
 			case *ast.GenDecl:
@@ -346,6 +350,19 @@ func TestExportedThingsAreDocumented(t *testing.T) {
 			}
 		}
 	})
+}
+
+// hidden reports whether d is a method of a type that is not exported.
+func hidden(d *ast.FuncDecl) bool {
+	if d.Recv == nil {
+		return false
+	}
+	t := d.Recv.List[0].Type
+	if star, ok := t.(*ast.StarExpr); ok {
+		t = star.X
+	}
+	name, ok := t.(*ast.Ident)
+	return ok && !name.IsExported()
 }
 
 func TestFilesAndFunctionsStaySmall(t *testing.T) {
@@ -391,7 +408,7 @@ func TestFaultCodesAreInTheContract(t *testing.T) {
 }
 
 func TestNoFileIsUnfinished(t *testing.T) {
-	marks := []string{"TO" + "DO", "FIX" + "ME", "t." + "Skip"}
+	marks := []string{todo, "FIX" + "ME", "t." + "Skip"}
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err

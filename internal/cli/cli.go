@@ -57,11 +57,13 @@ func Main(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int
 // usageError is a command line that was not understood. hint says where to look.
 type usageError struct{ text, hint string }
 
+// Error implements error.
 func (e usageError) Error() string { return e.text + "\n" + e.hint }
 
 // faultList is several errors, told one a line.
 type faultList []error
 
+// Error implements error.
 func (f faultList) Error() string {
 	lines := make([]string, len(f))
 	for i, err := range f {

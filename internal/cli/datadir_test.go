@@ -84,14 +84,14 @@ func TestProcessesThatRaceForANewDirectoryAgreeOnItsSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for round := range 5 {
+	for round := range 3 {
 		dir := filepath.Join(t.TempDir(), "data")
 		type result struct {
 			out []byte
 			err error
 		}
 		results := make(chan result)
-		const racers = 6
+		const racers = 5
 		for range racers {
 			go func() {
 				cmd := exec.Command(self)

@@ -39,12 +39,16 @@ key to it, and the clocks of this machine, the host and PostgreSQL.`,
 		setup: func(flags *flag.FlagSet) func(context.Context, *terminal) error {
 			data := flags.String("data", "", "`DIR` of the data of serve (default DATA_DIR, else ./data)")
 			service := flags.String("service", "", "`NAME` of what runs here: all, wisdom or agents (default: found out)")
+			ready := flags.Bool("ready", false, "only ask the ops listener whether the running service is ready: the probe of a container")
 			return func(ctx context.Context, t *terminal) error {
 				if !slices.Contains([]string{"", "all", "wisdom", "agents"}, *service) {
 					return usageError{text: "--service must be all, wisdom or agents"}
 				}
 				vars := maps.Clone(t.vars)
 				withFlag(vars, "DATA_DIR", *data)
+				if *ready {
+					return t.ready(ctx, vars, *service)
+				}
 				return t.doctor(ctx, vars, *service)
 			}
 		},

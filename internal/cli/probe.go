@@ -62,6 +62,26 @@ func (d *doctor) host(ctx context.Context, faults []error, w *wisdom.Config, a *
 	}
 }
 
+// ready is a probe for images without a shell: nothing is read but the ops listener.
+func (t *terminal) ready(ctx context.Context, vars map[string]string, service string) error {
+	if service == "" {
+		service = deployed(vars, false)
+	}
+	w, _ := wisdom.ParseConfig(vars)
+	addr := w.OpsAddr
+	if service == "agents" {
+		a, _ := agents.ParseConfig(vars)
+		addr = a.OpsAddr
+	}
+	url := "http://" + addr + "/ready"
+	status, _, err := probe(ctx, url, secret.String{})
+	if err != nil || status != http.StatusOK {
+		return errors.New(describe(url, status, err))
+	}
+	t.print("ready\n")
+	return nil
+}
+
 // wisdom asks whether the host could call back.
 func (d *doctor) wisdom(ctx context.Context, base string) {
 	if status, _, err := probe(ctx, base+"/health", secret.String{}); err != nil || status != http.StatusOK {

@@ -209,6 +209,7 @@ func TestPoliciesAndTheirExceptions(t *testing.T) {
 		{"localhost among our own is known without a look-up", Config{Own: []string{"localhost:8001"}}, "127.0.0.1", "http://127.0.0.1:8001", false},
 		{"a listener on all interfaces is our own on each", Config{Own: own}, "127.0.0.1", "http://127.0.0.1:9090", false},
 		{"our own name is refused although listed", Config{Own: own}, "agents.internal", "https://AGENTS.internal.:8443", false},
+		{"also while it does not resolve", Config{Own: []string{"gone.internal:8443"}}, "*.internal", "https://gone.internal:8443", false},
 		{"a name that resolves to our own is refused although listed", Config{Own: own}, "alias.example", "https://alias.example:8443", false},
 		{"and although public", Config{Own: own}, "", "https://alias.example:8443", false},
 		{"the address of our own name is refused", Config{Own: own}, "", "https://93.184.216.77:8443", false},

@@ -63,11 +63,7 @@ func parse(rawURL string) (target, error) {
 	if t.port, err = portOf(u); err != nil {
 		return target{}, err
 	}
-	host := u.Hostname()
-	if strings.HasPrefix(authority, "[") != strings.Contains(host, ":") {
-		return target{}, errHost // brackets are for IPv6, and IPv6 is in brackets
-	}
-	t.name, t.addr, err = parseHost(host)
+	t.name, t.addr, err = parseHost(u.Hostname())
 	return t, err
 }
 

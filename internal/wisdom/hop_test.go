@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/IntunoAI/intuno-go/internal/wisdom/personal"
 )
 
 // rawHost stands in for wisdom-agents on a bare socket: it records the bytes of
@@ -167,6 +169,8 @@ func TestNothingOfTheClientsRequestReachesTheHost(t *testing.T) {
 	server := httptest.NewServer(w.handler)
 	defer server.Close()
 	addr := server.Listener.Addr().String()
+	w.settle(ada, "aria")
+	host.take()
 	for _, lines := range []string{
 		"",
 		"Connection: X-User-Id, X-API-Key\r\n",
@@ -193,6 +197,23 @@ func TestNothingOfTheClientsRequestReachesTheHost(t *testing.T) {
 	status := ask(t, addr, "POST /personal/entities/aria/pause HTTP/1.1\r\nHost: "+addr+"\r\nAuthorization: Bearer "+ada.token+
 		"\r\nTransfer-Encoding: chunked\r\nTrailer: X-User-Id\r\n\r\n10\r\n{\"reason\": \"abc\"}\r\n0\r\nX-User-Id: "+bob.id+"\r\nX-API-Key: x\r\n\r\n")
 	checkForwarded(t, host, "trailers", status, ada.id, "POST /entities/aria/pause HTTP/1.1", `{"reason":"abc"}`)
+}
+
+// settle shows an entity to wisdom and waits until its slot is confirmed: the worker
+// that does so asks the host too.
+func (w *world) settle(u user, name string) {
+	w.t.Helper()
+	w.want(200, "GET", "/personal/entities/"+name, "", u.bearer())
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		slots, err := w.service.store.Slots(w.t.Context(), idOf(u))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(slots) == 1 && slots[0].State == personal.Confirmed {
+			return
+		}
+	}
+	w.t.Fatal("the slot of an entity that was seen is never confirmed")
 }
 
 func checkForwarded(t *testing.T, host *rawHost, name string, status int, user, line, body string) {

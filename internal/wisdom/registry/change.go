@@ -66,15 +66,24 @@ func (c Change) check(hosted bool) error {
 func hostedFaults(c Change) error {
 	var problems []fault.Problem
 	if c.Endpoint != nil {
-		problems = append(problems, fault.Problem{Type: "value_error", Loc: []any{"body", "endpoint"}, Msg: "a hosted entity has no endpoint"})
+		problems = append(problems, wrong("endpoint", *c.Endpoint, "a hosted entity has no endpoint"))
 	}
 	if c.AuthType != nil && *c.AuthType != AuthPublic {
-		problems = append(problems, fault.Problem{Type: "value_error", Loc: []any{"body", "auth_type"}, Msg: "must be public for a hosted entity"})
+		problems = append(problems, wrong("auth_type", *c.AuthType, "must be public for a hosted entity"))
 	}
 	if problems == nil {
 		return nil
 	}
 	return fault.Problems(problems...)
+}
+
+// wrong is one problem of a body; long values are not repeated (api.md 1.3).
+func wrong(field, value, msg string) fault.Problem {
+	p := fault.Problem{Type: "value_error", Loc: []any{"body", field}, Msg: msg}
+	if text, err := json.Marshal(value); err == nil && len(text) <= 200 {
+		p.Input = value
+	}
+	return p
 }
 
 // agent is the new agent of owner, without a slug.
