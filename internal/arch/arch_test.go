@@ -87,7 +87,7 @@ var homes = map[string][]string{
 	"os.Getenv":             {"internal/cli"},
 	"os.Environ":            {"cmd/intuno", "internal/cli"},
 	"context.Background":    {"cmd/intuno", "internal/cli"},
-	"context.TODO":          {},
+	"context." + todo:       {},
 	"http.DefaultClient":    {},
 	"http.Get":              {},
 	"http.Post":             {},

@@ -146,7 +146,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			x.fail(fault.New(fault.MethodNotAllowed, api.CodeMethodNotAllowed, "use one of: %s", strings.Join(allow, ", ")))
 			return
 		}
-		x.fail(fault.Missing("path"))
+		x.fail(fault.Missing("Path"))
 		return
 	}
 	x.route = route
@@ -197,7 +197,7 @@ func (x *exchange) run(values []string) {
 	}
 	c := &call{server: s, route: x.route, http: x.r, w: x.w, values: values, peer: x.peer, id: x.id}
 	if !c.pathFound() {
-		x.fail(fault.Missing("path"))
+		x.fail(fault.Missing("Path"))
 		return
 	}
 	if err := c.readBody(); err != nil {

@@ -120,7 +120,11 @@ func (v *validator) text(schema *huma.Schema, s string, loc []any, secret bool) 
 		v.add("string_too_long", loc, s, secret, map[string]any{"max_length": *schema.MaxLength},
 			"at most %d %s", *schema.MaxLength, plural(*schema.MaxLength, "character"))
 	case schema.Pattern != "" && !v.schemas.patterns[schema.Pattern].MatchString(s):
-		v.add("string_pattern_mismatch", loc, s, secret, map[string]any{"pattern": schema.Pattern}, "must match %s", schema.Pattern)
+		wanted := "must match " + schema.Pattern
+		if schema.PatternDescription != "" {
+			wanted = "must be " + schema.PatternDescription
+		}
+		v.add("string_pattern_mismatch", loc, s, secret, map[string]any{"pattern": schema.Pattern}, "%s", wanted)
 	case len(schema.Enum) > 0 && !slices.Contains(schema.Enum, any(s)):
 		v.add("literal_error", loc, s, secret, map[string]any{"expected": schema.Enum}, "must be one of %s", join(schema.Enum))
 	case schema.Format == "uuid" && !isUUID(s):

@@ -9,6 +9,9 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
 	"github.com/IntunoAI/intuno-go/internal/clock"
 )
 
@@ -27,6 +30,9 @@ type Options struct {
 	// NoMigrate opens the database as it is: nothing is created or changed, and an
 	// older version is accepted. The caller asks Version, or CheckVersion.
 	NoMigrate bool
+
+	// Metrics, when set, gets the statistics of the connection pools.
+	Metrics prometheus.Registerer
 
 	// Count, when set, is called with the text of every statement before it is
 	// executed, begin, commit and rollback included, from many goroutines.
@@ -75,7 +81,28 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err := db.prepare(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", Redact(o.URL), err), db.Close())
 	}
+	if err := db.register(o.Metrics); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	return db, nil
+}
+
+// register makes the pools visible as <service>_read and <service>_write, or as
+// <service> where they are one.
+func (db *DB) register(metrics prometheus.Registerer) error {
+	if metrics == nil {
+		return nil
+	}
+	pools := map[string]*sql.DB{db.service: db.read}
+	if db.read != db.write {
+		pools = map[string]*sql.DB{db.service + "_read": db.read, db.service + "_write": db.write}
+	}
+	for name, pool := range pools {
+		if err := metrics.Register(collectors.NewDBStatsCollector(pool, name)); err != nil {
+			return fmt.Errorf("register metrics of the database: %w", err)
+		}
+	}
+	return nil
 }
 
 // Read is the pool for statements that only read. On SQLite it refuses writes.

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/fault"
 )
 
@@ -59,12 +60,12 @@ func TestHashWorkersAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		start := time.Now()
+		start := clock.System()
 		_, err = h.slot(t.Context())
 		if f := fault.As(err); f == nil || f.Kind != fault.Unavailable || f.Code != "overloaded" || f.RetryAfter != time.Second {
 			t.Errorf("busy: got %v, want overloaded", err)
 		}
-		if waited := time.Since(start); waited != time.Second {
+		if waited := clock.System().Sub(start); waited != time.Second {
 			t.Errorf("waited %v, want 1s", waited)
 		}
 		gone, cancel := context.WithCancel(t.Context())

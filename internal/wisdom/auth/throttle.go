@@ -100,11 +100,11 @@ func network(peer string) string {
 	if err != nil {
 		return peer
 	}
-	addr = addr.Unmap().WithZone("")
+	addr = addr.Unmap()
 	if addr.Is4() {
 		return addr.String()
 	}
-	prefix, err := addr.Prefix(64)
+	prefix, err := addr.Prefix(64) // drops the zone
 	if err != nil {
 		return peer
 	}

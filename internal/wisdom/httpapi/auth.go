@@ -34,7 +34,7 @@ type registerInput struct{ Body registerBody }
 // problem at once and the API description shows them. The pattern is
 // auth.EmailPattern.
 type registerBody struct {
-	Email     string  `json:"email" maxLength:"254" pattern:"^[A-Za-z0-9!#$%&'*+/=?^_{|}~-]+([.][A-Za-z0-9!#$%&'*+/=?^_{|}~-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?[.])+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]$"`
+	Email     string  `json:"email" maxLength:"254" patternDescription:"an e-mail address such as ada@example.org" pattern:"^[A-Za-z0-9!#$%&'*+/=?^_{|}~-]+([.][A-Za-z0-9!#$%&'*+/=?^_{|}~-]+)*@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?[.])+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]$"`
 	Password  string  `json:"password" minLength:"8" maxLength:"128" writeOnly:"true"`
 	FirstName *string `json:"first_name,omitempty" nullable:"true" maxLength:"64"`
 	LastName  *string `json:"last_name,omitempty" nullable:"true" maxLength:"64"`

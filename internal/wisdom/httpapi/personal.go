@@ -36,7 +36,7 @@ func (h *Personal) routes() []httpx.Route {
 			httpx.Doc("Send a message; with Accept: text/event-stream the answer is an event stream (200)")),
 		httpx.Get(entity+"/messages", httpx.JWT, h.messages, httpx.Returns[[]api.ChatMessage](),
 			httpx.Doc("Read the newest page of the history, or the one before a message, oldest first")),
-		httpx.Get(entity+"/messages/{message_id}/events", httpx.JWT, h.events, httpx.Returns[httpx.Reply](),
+		httpx.Get(entity+"/messages/{message_id}/events", httpx.JWT, h.events,
 			httpx.Doc("Follow the event stream of a message, from behind Last-Event-ID")),
 		httpx.Get(entity+"/memories", httpx.JWT, h.memories, httpx.Returns[[]api.Memory](), httpx.Doc("List memories by key")),
 		httpx.Delete(entity+"/memories", httpx.JWT, h.forget, httpx.Doc("Delete every memory")),
