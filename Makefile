@@ -40,7 +40,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 10s)
 		| sed -E 's|^(.*)/[^/]*:func (Fuzz[A-Za-z0-9_]*)\(.*|\1 \2|' | sort \
 		| while read -r dir name; do \
 			echo "$$dir $$name"; \
-			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null; \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$dir" </dev/null; \
 		done
 
 bench: ## measure requests and latency, printed as ratios

@@ -55,6 +55,7 @@ type Error struct {
 	RawDetail  []byte         // JSON of a peer's 4xx detail, passed on as it is; overrides Detail
 	Status     int            // only for Other: the status to answer
 	RetryAfter time.Duration  // > 0 adds a Retry-After header, rounded up to whole seconds
+	Replayed   bool           // the refusal of an earlier request with the same Idempotency-Key
 	Extra      map[string]any // further members of the error body
 	cause      error
 }

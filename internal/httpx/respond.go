@@ -70,6 +70,9 @@ func (x *exchange) fail(err error) {
 	if f.RetryAfter > 0 {
 		h["Retry-After"] = []string{strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds())))}
 	}
+	if f.Replayed {
+		h["Idempotency-Replayed"] = []string{"true"}
+	}
 	if x.route == nil || x.route.Access != Public {
 		h["Cache-Control"] = noStore
 	}

@@ -364,6 +364,7 @@ func TestEveryAnswerOfTheHostIsMapped(t *testing.T) {
 		{"oversized", answer(200, jsonType, `{"pad":"`+strings.Repeat("a", 2<<20)+`"}`), 502, unavailable},
 		{"not HTTP", func(rawRequest) []byte { return []byte("hello\r\nConnection: close\r\n\r\n") }, 502, unavailable},
 		{"known code", answer(409, jsonType+"Retry-After: 1\r\n", `{"detail":"busy","code":"turn_in_progress"}`), 409, []string{`"detail":"busy"`, `"code":"turn_in_progress"`}},
+		{"replayed refusal", answer(409, jsonType+"Idempotency-Replayed: true\r\n", `{"detail":"exists","code":"entity_exists"}`), 409, []string{`"code":"entity_exists"`}},
 		{"unknown code", answer(409, jsonType, `{"detail":"busy","code":"made_up"}`), 409, []string{`"detail":"busy"`, `"code":"conflict"`}},
 		{"list detail", answer(422, jsonType, `{"detail":[{"type":"missing","loc":["body","x"]}],"code":"validation_error"}`), 422, []string{`"detail":[{"type":"missing"`}},
 		{"4xx that is not JSON", answer(404, "Content-Type: text/html\r\n", leak), 404, []string{`"code":"not_found"`}},
@@ -388,6 +389,9 @@ func TestEveryAnswerOfTheHostIsMapped(t *testing.T) {
 			if got.status != row.status || !strings.Contains(got.body, want) {
 				t.Errorf("%s: %d %.300s, want %d with %s", row.name, got.status, got.body, row.status, want)
 			}
+		}
+		if want := row.name == "replayed refusal"; (got.header.Get("Idempotency-Replayed") == "true") != want {
+			t.Errorf("%s: Idempotency-Replayed = %q", row.name, got.header.Get("Idempotency-Replayed"))
 		}
 		if strings.Contains(got.body, "hunter2") || strings.Contains(got.body, host.addr) || strings.Contains(got.body, "goroutine") || got.header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s leaks: %.300s %v", row.name, got.body, got.header)

@@ -64,7 +64,7 @@ type Service struct {
 // has checked cfg.
 func New(ctx context.Context, cfg Config, d Deps) (*Service, error) {
 	db, err := sqldb.Open(ctx, sqldb.Options{URL: cfg.DatabaseURL.Reveal(), Migrations: store.Migrations(), Service: "wisdom",
-		Exclusive: true, Now: d.Now, Log: d.Log, Count: d.CountSQL})
+		Exclusive: true, Now: d.Now, Log: d.Log, Metrics: d.Metrics, Count: d.CountSQL})
 	if err != nil {
 		return nil, fmt.Errorf("open the database of wisdom: %w", err)
 	}
@@ -93,7 +93,7 @@ func (s *Service) build() error {
 	if s.personal, err = personal.New(personal.Config{
 		Free:   personal.Limits{Entities: cfg.FreeEntityCap, PerMinute: cfg.FreeMessagesPerMinute, PerMonth: cfg.FreeMessagesPerMonth},
 		Pro:    personal.Limits{Entities: cfg.ProEntityCap, PerMinute: cfg.ProMessagesPerMinute, PerMonth: cfg.ProMessagesPerMonth},
-		Settle: cfg.SlotSettle, Store: s.store, Host: s.host, Log: d.Log, Now: d.Now}); err != nil {
+		Settle: cfg.SlotSettle, Timeout: cfg.AgentsTimeout, Store: s.store, Host: s.host, Log: d.Log, Now: d.Now}); err != nil {
 		return err
 	}
 	s.api = &httpapi.API{

@@ -16,7 +16,6 @@ import (
 
 	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/fault"
-	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/secret"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/personal"
 )
@@ -25,7 +24,7 @@ const (
 	// Connections in use at once. Chats and streams have their own, so that turns of
 	// a minute cannot keep others from looking at their entities.
 	mostQuick = 256
-	mostSlow  = 1024
+	mostSlow  = 4096
 )
 
 // Config says where the host is.
@@ -57,7 +56,7 @@ var errNoKey = errors.New("no key for the entity host is configured")
 func New(c Config) (*Client, error) {
 	base, err := url.Parse(c.BaseURL)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil ||
-		base.RawQuery != "" || base.Fragment != "" || strings.ContainsAny(base.EscapedPath(), " \r\n") {
+		base.RawQuery != "" || base.Fragment != "" {
 		return nil, errors.New("the base URL of the entity host is not an http or https URL of a host and a path")
 	}
 	if !c.Key.Blank() && !visibleASCII(c.Key.Reveal(), 4096) {
@@ -166,6 +165,7 @@ func (c *Client) refused(op personal.Op, x *exchange) error {
 	if f.Kind == fault.Upstream {
 		return unavailable(fmt.Errorf("%s: %w", op, f.Unwrap()))
 	}
+	f.Replayed = replayed(header)
 	return f
 }
 
@@ -265,10 +265,4 @@ func (c *Client) Ping(ctx context.Context) error {
 		return fmt.Errorf("ping entity host: %w", err)
 	}
 	return nil
-}
-
-// CheckKey asks whether the host takes our key, as a user who does not exist.
-func (c *Client) CheckKey(ctx context.Context) error {
-	_, err := c.Do(ctx, personal.Call{Op: personal.ListEntities, User: id.New[id.User]()})
-	return err
 }

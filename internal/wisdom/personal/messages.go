@@ -61,7 +61,7 @@ func (s *Service) message(ctx context.Context, p principal.Principal, op Op, nam
 }
 
 func (s *Service) giveBack(ctx context.Context, user id.User, counted Counters) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterwards)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestChange)
 	defer cancel()
 	leave, err := s.turns.wait(ctx, user)
 	if err == nil {

@@ -20,7 +20,7 @@ import (
 // and then the last run counts.
 type Store interface {
 	// ChangeSlots runs change on the user's book and applies what it returns, in one
-	// transaction that is serialised with every other one of that user, on every
+	// transaction that is serialised with every other change of that user, on every
 	// node. An error of change changes nothing and comes back. An unknown user is
 	// fault.NotFound.
 	ChangeSlots(ctx context.Context, user id.User, change func(Book) (Change, error)) error
@@ -45,7 +45,7 @@ type Claim struct {
 type Config struct {
 	Free, Pro Limits
 	// Timeout is how long the host may take to answer a create: Host gives up
-	// then. 0 means 30 s.
+	// then. 0 means a third of Settle.
 	Timeout time.Duration
 	// Settle is the age at which no create or delete can still take effect: longer
 	// than Timeout, with room for a host that finishes what its client gave up. 0
@@ -60,7 +60,7 @@ type Config struct {
 // Service is the Personal tier. It is safe for concurrent use.
 type Service struct {
 	Config
-	known *otter.Cache[place, struct{}] // entities whose slot was seen lately
+	known *otter.Cache[place, time.Time] // entities whose slot was seen, and when
 	turns turns
 	wake  chan struct{} // holds one token when the settler has something to do now
 }
@@ -72,9 +72,9 @@ type place struct {
 }
 
 const (
-	knownFor   = time.Minute // how long a slot is taken for granted when its entity is seen
-	knownMost  = 100_000     // entities, about 20 MB
-	afterwards = 10 * time.Second
+	knownFor      = time.Minute // how long a slot is taken for granted when its entity is seen
+	knownMost     = 100_000     // entities, about 20 MB
+	longestChange = 10 * time.Second
 )
 
 // New returns the tier. Its settler is started by Run.
@@ -83,7 +83,7 @@ func New(c Config) (*Service, error) {
 		c.Settle = 90 * time.Second
 	}
 	if c.Timeout == 0 {
-		c.Timeout = 30 * time.Second
+		c.Timeout = c.Settle / 3
 	}
 	if c.Timeout >= c.Settle {
 		return nil, fmt.Errorf("slots settle after %v, which must be longer than the host's %v", c.Settle, c.Timeout)
@@ -91,10 +91,9 @@ func New(c Config) (*Service, error) {
 	if c.Now == nil {
 		c.Now = clock.System
 	}
-	known, err := otter.New(&otter.Options[place, struct{}]{
-		MaximumSize:      knownMost,
-		ExpiryCalculator: otter.ExpiryWriting[place, struct{}](knownFor),
-	})
+	// The time is kept as a value, not as the cache's expiry: that would need a
+	// goroutine and read another clock.
+	known, err := otter.New(&otter.Options[place, time.Time]{MaximumSize: knownMost})
 	if err != nil {
 		return nil, fmt.Errorf("make cache of known entities: %w", err)
 	}
@@ -154,7 +153,7 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, body []byte
 		return Answer{}, unusable(fmt.Errorf("the created entity %s has another owner", name))
 	}
 	s.after(ctx, p.User, func(b Book) Change { return created(b, t, s.Now()) })
-	s.known.Set(place{p.User, name}, struct{}{})
+	s.known.Set(place{p.User, name}, s.Now())
 	return a, nil
 }
 
@@ -334,8 +333,11 @@ func (s *Service) foreign(ctx context.Context, p principal.Principal, op Op, nam
 }
 
 // change is ChangeSlots, one at a time for each user of this process: of many
-// concurrent requests of one user all but one wait here, not in the database.
+// concurrent requests of one user all but one wait here, not in the database. It
+// bounds the time, because many callers have put aside the client's.
 func (s *Service) change(ctx context.Context, user id.User, change func(Book) (Change, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, longestChange)
+	defer cancel()
 	leave, err := s.turns.wait(ctx, user)
 	if err != nil {
 		return err
@@ -347,8 +349,6 @@ func (s *Service) change(ctx context.Context, user id.User, change func(Book) (C
 // after writes down what is known after the host answered. It must not fail the
 // request: the host has acted, and the settler finds out what is not written.
 func (s *Service) after(ctx context.Context, user id.User, change func(Book) Change) {
-	ctx, cancel := context.WithTimeout(ctx, afterwards)
-	defer cancel()
 	err := s.change(ctx, user, func(b Book) (Change, error) { return change(b), nil })
 	if err != nil {
 		s.Log.ErrorContext(ctx, "entity slot not written, the settler will", "user", string(user), "error", err)

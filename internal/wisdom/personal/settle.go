@@ -88,8 +88,8 @@ func (s *Service) settle(ctx context.Context, c Claim) {
 // was seen in the last minute costs no query.
 func (s *Service) see(ctx context.Context, user id.User, names ...string) {
 	names = slices.DeleteFunc(names, func(name string) bool {
-		_, ok := s.known.GetIfPresent(place{user, name})
-		return ok
+		at, ok := s.known.GetIfPresent(place{user, name})
+		return ok && s.Now().Sub(at) < knownFor
 	})
 	if len(names) == 0 {
 		return
@@ -109,7 +109,7 @@ func (s *Service) see(ctx context.Context, user id.User, names ...string) {
 			default:
 			}
 		}
-		s.known.Set(place{user, name}, struct{}{})
+		s.known.Set(place{user, name}, s.Now())
 	}
 }
 

@@ -76,7 +76,7 @@ func (s *Slot) await(at time.Time, settle time.Duration) {
 // Book is everything that is known about one user's slots, as one transaction sees it.
 type Book struct {
 	Plan  string
-	Stamp int64 // a number that no earlier transaction of this user was given
+	Stamp int64 // greater than that of every earlier change of this user's slots
 	Slots []Slot
 }
 

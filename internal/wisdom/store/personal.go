@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/IntunoAI/intuno-go/internal/clock"
-	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/sqldb"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/personal"
@@ -18,41 +17,38 @@ import (
 
 var _ personal.Store = (*Store)(nil)
 
-// errUnchanged rolls back a transaction that has nothing to say.
-var errUnchanged = errors.New("nothing changed")
-
-// ChangeSlots implements personal.Store. The stamp's row is what makes changes of one
-// user wait for each other or, on PostgreSQL, be run again.
+// ChangeSlots implements personal.Store. Every change writes the stamp's row: that is
+// what makes changes of one user wait for each other or, on PostgreSQL, be run again.
+// One that changes nothing, a refusal say, writes nothing.
 func (s *Store) ChangeSlots(ctx context.Context, user id.User, change func(personal.Book) (personal.Change, error)) error {
-	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
 		q := query.New(tx)
-		plan, err := q.UserPlan(ctx, string(user))
-		if err != nil {
-			return sqldb.Translate(err)
-		}
-		stamp, err := q.NextSlotStamp(ctx, string(user))
+		b, err := readBook(ctx, q, user)
 		if err != nil {
 			return err
 		}
-		slots, err := readSlots(ctx, q, user)
-		if err != nil {
+		c, err := change(b)
+		if err != nil || c == (personal.Change{}) {
 			return err
 		}
-		c, err := change(personal.Book{Plan: plan, Stamp: stamp, Slots: slots})
-		switch {
-		case err != nil:
-			return err
-		case c.Put != nil:
+		if err := q.PutSlotStamp(ctx, query.PutSlotStampParams{UserID: string(user), Stamp: b.Stamp}); err != nil {
+			return fmt.Errorf("write slot stamp: %w", err)
+		}
+		if c.Put != nil {
 			return putSlot(ctx, q, user, c.Put)
-		case c.Drop != "":
-			return q.DropSlot(ctx, query.DropSlotParams{UserID: string(user), Name: c.Drop})
 		}
-		return errUnchanged
+		return q.DropSlot(ctx, query.DropSlotParams{UserID: string(user), Name: c.Drop})
 	})
-	if errors.Is(err, errUnchanged) {
-		return nil
+}
+
+func readBook(ctx context.Context, q *query.Queries, user id.User) (b personal.Book, err error) {
+	head, err := q.PlanAndStamp(ctx, string(user))
+	if err != nil {
+		return b, sqldb.Translate(err)
 	}
-	return err
+	b.Plan, b.Stamp = head.Plan, head.Stamp+1
+	b.Slots, err = readSlots(ctx, q, user)
+	return b, err
 }
 
 // Slots implements personal.Store.
@@ -161,7 +157,7 @@ func readCounters(ctx context.Context, q *query.Queries, user id.User) (plan str
 		return "", c, sqldb.Translate(err)
 	}
 	row, err := q.MessageCounts(ctx, string(user))
-	if err = sqldb.Translate(err); fault.Is(err, fault.NotFound) {
+	if errors.Is(err, sql.ErrNoRows) {
 		return plan, c, nil // no message yet
 	}
 	if err != nil {

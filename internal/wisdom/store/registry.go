@@ -108,7 +108,7 @@ func (s *Store) VisibleAgent(ctx context.Context, viewer id.User, slug string) (
 // from the planner.
 func (s *Store) VisibleAgents(ctx context.Context, viewer id.User, q registry.Query, since time.Time) ([]registry.Agent, error) {
 	text, args := visibleAgentsQuery(viewer, q, since)
-	rows, err := s.db.Read().QueryContext(ctx, text, args...)
+	rows, err := s.db.Prepared().QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("query agents: %w", err)
 	}
@@ -129,9 +129,8 @@ func (s *Store) VisibleAgents(ctx context.Context, viewer id.User, q registry.Qu
 }
 
 // visibleAgentsQuery merges two disjoint halves, everybody's public agents and the
-// viewer's private ones, each in the order of its index (migration 2). Only constants
-// become part of the text; values are parameters, numbered in the order in which they
-// first occur.
+// viewer's private ones, each read along its index (migration 2). Only constants
+// become part of the text; values are parameters.
 func visibleAgentsQuery(viewer id.User, q registry.Query, since time.Time) (string, []any) {
 	var args []any
 	param := func(value any) string {
@@ -161,10 +160,16 @@ func visibleAgentsQuery(viewer id.User, q registry.Query, since time.Time) (stri
 	if q.Ascending {
 		order = " ASC"
 	}
-	return "SELECT " + agentColumns + " FROM agents WHERE is_active AND visibility = 'public'" + where.String() +
-		" UNION ALL SELECT " + agentColumns + " FROM agents WHERE is_active AND visibility = 'private'" + where.String() + " AND owner_id = " + param(string(viewer)) +
-		" ORDER BY " + key + order + ", id" + order +
-		" LIMIT " + param(int64(q.Limit)) + " OFFSET " + param(int64(q.Offset)), args
+	order = " ORDER BY " + key + order + ", id" + order
+	// SQLite plans a statement anew for every value of a bare parameter behind LIMIT.
+	count := func(n int) string { return "CAST(" + param(int64(n)) + " AS BIGINT)" }
+	// Each half stops by itself: PostgreSQL 15 would otherwise read both whole and sort.
+	enough := count(q.Limit + q.Offset)
+	half := func(condition, name string) string {
+		return "SELECT " + agentColumns + " FROM (SELECT " + agentColumns + " FROM agents WHERE is_active AND " + condition + where.String() + order + " LIMIT " + enough + ") AS " + name
+	}
+	return half("visibility = 'public'", "shared") + " UNION ALL " + half("visibility = 'private' AND owner_id = "+param(string(viewer)), "own") +
+		order + " LIMIT " + count(q.Limit) + " OFFSET " + count(q.Offset), args
 }
 
 // likePattern finds text anywhere, literally, in a folded column.

@@ -36,5 +36,5 @@ type Store struct {
 
 // New returns the store of an open database, which stays the caller's to close.
 func New(db *sqldb.DB) *Store {
-	return &Store{db: db, read: query.New(db.Read()), write: query.New(db.Write())}
+	return &Store{db: db, read: query.New(db.Prepared()), write: query.New(db.Write())}
 }

@@ -24,9 +24,9 @@ CREATE TABLE agents (
     disabled_us        BIGINT,                    -- when an administrator switched it off
     created_us         BIGINT  NOT NULL,
     updated_us         BIGINT  NOT NULL,
-    content_us         BIGINT  NOT NULL,          -- when what discovery reads changed last
-    UNIQUE (owner_id, hosted_entity)
+    content_us         BIGINT  NOT NULL           -- when what discovery reads changed last
 );
+CREATE UNIQUE INDEX agents_hosted ON agents (owner_id, hosted_entity) WHERE hosted_entity IS NOT NULL;
 -- The lists merge everybody's public agents with one's own private ones. Each half has
 -- its index, so that other people's private agents cost a reader nothing.
 CREATE INDEX agents_public_by_created ON agents (created_us, id) WHERE is_active AND visibility = 'public';

@@ -15,8 +15,8 @@ CREATE TABLE entity_slots (
 );
 CREATE INDEX entity_slots_by_settle ON entity_slots (settle_us);
 
--- One row per user with slots. Every change of them starts with the next stamp, so
--- that the changes of one user follow one another.
+-- One row per user with slots. Every change of them writes the next stamp, so that
+-- the changes of one user follow one another.
 CREATE TABLE slot_stamps (
     user_id TEXT   NOT NULL PRIMARY KEY REFERENCES users (id),
     stamp   BIGINT NOT NULL

@@ -1,10 +1,13 @@
 -- name: UserPlan :one
 SELECT plan FROM users WHERE id = sqlc.arg(user_id);
 
--- name: NextSlotStamp :one
-INSERT INTO slot_stamps (user_id, stamp) VALUES (sqlc.arg(user_id), 1)
-ON CONFLICT (user_id) DO UPDATE SET stamp = slot_stamps.stamp + 1
-RETURNING stamp;
+-- name: PlanAndStamp :one
+SELECT u.plan, COALESCE(s.stamp, 0) AS stamp FROM users u LEFT JOIN slot_stamps s ON s.user_id = u.id
+WHERE u.id = sqlc.arg(user_id);
+
+-- name: PutSlotStamp :exec
+INSERT INTO slot_stamps (user_id, stamp) VALUES (sqlc.arg(user_id), sqlc.arg(stamp))
+ON CONFLICT (user_id) DO UPDATE SET stamp = excluded.stamp;
 
 -- name: ListSlots :many
 SELECT user_id, name, state, version, epoch, holders, keys, settle_us, created_us

@@ -84,17 +84,21 @@ func (q *Queries) MessageCounts(ctx context.Context, userID string) (MessageCoun
 	return i, err
 }
 
-const nextSlotStamp = `-- name: NextSlotStamp :one
-INSERT INTO slot_stamps (user_id, stamp) VALUES ($1, 1)
-ON CONFLICT (user_id) DO UPDATE SET stamp = slot_stamps.stamp + 1
-RETURNING stamp
+const planAndStamp = `-- name: PlanAndStamp :one
+SELECT u.plan, COALESCE(s.stamp, 0) AS stamp FROM users u LEFT JOIN slot_stamps s ON s.user_id = u.id
+WHERE u.id = $1
 `
 
-func (q *Queries) NextSlotStamp(ctx context.Context, userID string) (int64, error) {
-	row := q.db.QueryRowContext(ctx, nextSlotStamp, userID)
-	var stamp int64
-	err := row.Scan(&stamp)
-	return stamp, err
+type PlanAndStampRow struct {
+	Plan  string
+	Stamp int64
+}
+
+func (q *Queries) PlanAndStamp(ctx context.Context, userID string) (PlanAndStampRow, error) {
+	row := q.db.QueryRowContext(ctx, planAndStamp, userID)
+	var i PlanAndStampRow
+	err := row.Scan(&i.Plan, &i.Stamp)
+	return i, err
 }
 
 const putMessageCounts = `-- name: PutMessageCounts :exec
@@ -155,6 +159,21 @@ func (q *Queries) PutSlot(ctx context.Context, arg PutSlotParams) error {
 		arg.SettleUs,
 		arg.CreatedUs,
 	)
+	return err
+}
+
+const putSlotStamp = `-- name: PutSlotStamp :exec
+INSERT INTO slot_stamps (user_id, stamp) VALUES ($1, $2)
+ON CONFLICT (user_id) DO UPDATE SET stamp = excluded.stamp
+`
+
+type PutSlotStampParams struct {
+	UserID string
+	Stamp  int64
+}
+
+func (q *Queries) PutSlotStamp(ctx context.Context, arg PutSlotStampParams) error {
+	_, err := q.db.ExecContext(ctx, putSlotStamp, arg.UserID, arg.Stamp)
 	return err
 }
 
