@@ -123,8 +123,10 @@ func TestAStreamEndsWithItsReader(t *testing.T) {
 	case <-time.After(2 * time.Second):
 		t.Error("the connection to the host is still open")
 	}
-	if n := len(client.slow.busy); n != 0 {
-		t.Errorf("%d connections count as in use, want 0 although nobody called Close", n)
+	for deadline := time.Now().Add(2 * time.Second); len(client.slow.busy) != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections count as in use, want 0 although nobody called Close", len(client.slow.busy))
+		}
 	}
 	_ = s.Body.Close()
 }
