@@ -21,6 +21,7 @@ type scenario struct {
 	addr    string
 	path    string
 	headers [][2]string
+	target  string // of the ratio, for the reader
 
 	profiled bool
 }

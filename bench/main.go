@@ -85,11 +85,15 @@ func report(scenarios []scenario, results map[string][]result, callers, rounds i
 		for i, r := range all {
 			ratios = append(ratios, r.rate/results[s.against][i].rate)
 		}
-		fmt.Printf("%-52s %10.0f %9.3f %9.3f   %.2f of %s\n", s.name,
+		target := ""
+		if s.target != "" {
+			target = " (target " + s.target + ")"
+		}
+		fmt.Printf("%-52s %10.0f %9.3f %9.3f   %.2f of %s%s\n", s.name,
 			median(all, func(r result) float64 { return r.rate }),
 			median(all, func(r result) float64 { return float64(r.p50.Microseconds()) / 1000 }),
 			median(all, func(r result) float64 { return float64(r.p99.Microseconds()) / 1000 }),
-			median(ratios, func(f float64) float64 { return f }), s.against)
+			median(ratios, func(f float64) float64 { return f }), s.against[:3], target)
 	}
 }
 

@@ -182,10 +182,10 @@ func (w *world) scenarios(ctx context.Context) ([]scenario, error) {
 	return []scenario{
 		{name: direct, against: proxied, addr: w.host, path: "/entities/aria", headers: hostHeaders},
 		{name: proxied, against: proxied, addr: w.proxy, path: "/entities/aria", headers: hostHeaders},
-		{name: "(3) GET /personal/entities/{name} through wisdom", against: proxied, addr: w.wisdom, path: "/personal/entities/aria", headers: [][2]string{bearer}, profiled: true},
+		{name: "(3) GET /personal/entities/{name} through wisdom", against: proxied, addr: w.wisdom, path: "/personal/entities/aria", headers: [][2]string{bearer}, profiled: true, target: ">= 0.90"},
 		{name: jwt, against: jwt, addr: w.wisdom, path: "/registry/agents?limit=1", headers: [][2]string{bearer}},
-		{name: "(4) GET /registry/agents?limit=1, API key", against: jwt, addr: w.wisdom, path: "/registry/agents?limit=1", headers: [][2]string{{"X-API-Key", key.Key}}},
-		{name: "(4) GET /registry/agents?limit=1, service key", against: jwt, addr: w.wisdom, path: "/registry/agents?limit=1", headers: [][2]string{{"X-Service-Key", serviceKey}, {"X-On-Behalf-Of", user.ID}}},
+		{name: "(4) GET /registry/agents?limit=1, API key", against: jwt, addr: w.wisdom, path: "/registry/agents?limit=1", headers: [][2]string{{"X-API-Key", key.Key}}, target: "0.85 to 1.15"},
+		{name: "(4) GET /registry/agents?limit=1, service key", against: jwt, addr: w.wisdom, path: "/registry/agents?limit=1", headers: [][2]string{{"X-Service-Key", serviceKey}, {"X-On-Behalf-Of", user.ID}}, target: "0.85 to 1.15"},
 	}, nil
 }
 

@@ -57,7 +57,7 @@ type Service struct {
 // has checked cfg.
 func New(ctx context.Context, cfg Config, d Deps) (*Service, error) {
 	db, err := sqldb.Open(ctx, sqldb.Options{URL: cfg.DatabaseURL.Reveal(), Migrations: store.Migrations(), Service: store.Service,
-		Exclusive: true, Now: d.Now, Log: d.Log, Count: d.CountSQL})
+		Exclusive: true, Now: d.Now, Log: d.Log, Metrics: d.Metrics, Count: d.CountSQL})
 	if err != nil {
 		return nil, fmt.Errorf("open the database of wisdom-agents: %w", err)
 	}

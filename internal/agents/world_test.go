@@ -35,8 +35,9 @@ func (s script) Turn(ctx context.Context, t brain.Turn, out brain.Sink) error { 
 // host is a running wisdom-agents behind a real listener.
 type host struct {
 	t       *testing.T
-	service *agents.Service
+	service *agents.Service // nil if another process serves
 	server  *httptest.Server
+	url     string
 	stop    func() // as SIGTERM does it; once
 }
 
@@ -47,6 +48,7 @@ type hostOptions struct {
 	timeout time.Duration
 	grace   time.Duration
 	idle    bool // no background work
+	direct  bool // no listener: a test calls the handler
 	count   func(string)
 }
 
@@ -71,7 +73,11 @@ func open(t *testing.T, o hostOptions) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{t: t, service: service, server: httptest.NewServer(service.Handler())}
+	h := &host{t: t, service: service}
+	if !o.direct {
+		h.server = httptest.NewServer(service.Handler())
+		h.url = h.server.URL
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	if !o.idle {
@@ -83,8 +89,10 @@ func open(t *testing.T, o hostOptions) *host {
 	}
 	h.stop = sync.OnceFunc(func() {
 		service.Drain()
-		h.server.CloseClientConnections()
-		h.server.Close()
+		if h.server != nil {
+			h.server.CloseClientConnections()
+			h.server.Close()
+		}
 		cancel()
 		running.Wait()
 		if err := service.Close(); err != nil {
@@ -158,7 +166,7 @@ func (h *host) send(ctx context.Context, user, method, path, body string, header
 	if body != "" {
 		reader = bytes.NewReader([]byte(body))
 	}
-	request, err := http.NewRequestWithContext(ctx, method, h.server.URL+path, reader)
+	request, err := http.NewRequestWithContext(ctx, method, h.url+path, reader)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +175,15 @@ func (h *host) send(ctx context.Context, user, method, path, body string, header
 	for i := 0; i+1 < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
-	return h.server.Client().Do(request)
+	return h.client().Do(request)
+}
+
+// client keeps no connection, so that none is left over when a server goes away.
+func (h *host) client() *http.Client {
+	if h.server != nil {
+		return h.server.Client()
+	}
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 }
 
 // want fails the test unless the answer has the status and, if given, the code.
@@ -206,7 +222,12 @@ func (h *host) stream(user, method, path, body string, most int, headers ...stri
 		text, _ := io.ReadAll(response.Body)
 		h.t.Fatalf("%s %s: got %d %s, want a stream", method, path, response.StatusCode, text)
 	}
-	lines := bufio.NewScanner(response.Body)
+	events, err := readEvents(response.Body, most)
+	return events, response, err
+}
+
+func readEvents(body io.Reader, most int) ([]event, error) {
+	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, 1<<20)
 	var events []event
 	var next event
@@ -226,7 +247,7 @@ func (h *host) stream(user, method, path, body string, most int, headers ...stri
 			next = event{}
 		}
 	}
-	return events, response, lines.Err()
+	return events, lines.Err()
 }
 
 // all is every event of a turn, read after its end.

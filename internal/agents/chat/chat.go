@@ -28,6 +28,9 @@ const (
 	// KeepEvents is how long the events of an ended turn can be read.
 	KeepEvents = time.Hour
 	sweepEvery = time.Minute
+	// startTimeout bounds the transaction that accepts a message: it does not end
+	// when the client leaves, because nobody would know whether it happened.
+	startTimeout = 10 * time.Second
 )
 
 // Options say how turns run.
@@ -103,7 +106,9 @@ func (s *Service) Send(ctx context.Context, p principal.Principal, name, content
 	if err != nil {
 		return nil, err
 	}
-	accepted, err := s.store.StartTurn(turnCtx, Start{Holder: h, Entity: name, Content: content, Once: once,
+	starting, cancel := context.WithTimeout(turnCtx, startTimeout)
+	defer cancel()
+	accepted, err := s.store.StartTurn(starting, Start{Holder: h, Entity: name, Content: content, Once: once,
 		Now: now, Lease: now.Add(Lease), Started: started}, func(c Current) Verdict { return s.admit(c, p.User, once, now) })
 	if accepted.Ended != nil {
 		s.hub.wake(*accepted.Ended)

@@ -77,8 +77,8 @@ func (f *Follower) read(ctx context.Context) ([]Event, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read turn: %w", err)
 	}
-	if turn.Ended != nil && turn.Last <= f.after {
-		f.ended = true
+	if turn.Last <= f.after { // nothing new
+		f.ended = turn.Ended != nil
 		return nil, nil
 	}
 	var events []Event

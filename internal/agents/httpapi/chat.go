@@ -64,6 +64,9 @@ func (a *API) sendMessage(ctx context.Context, p principal.Principal, in *sendIn
 		}
 	} else {
 		answer, err := sent.Wait(ctx)
+		if ctx.Err() != nil {
+			return httpx.Reply{}, clientLeft()
+		}
 		if err != nil {
 			return httpx.Reply{}, err
 		}
@@ -74,6 +77,16 @@ func (a *API) sendMessage(ctx context.Context, p principal.Principal, in *sendIn
 	}
 	return reply, nil
 }
+
+// clientLeft is what the log gets when nobody waits for the answer any more.
+func clientLeft() error {
+	f := fault.New(fault.Other, api.CodeBadRequest, "The client left")
+	f.Status = statusClientLeft
+	return f
+}
+
+// statusClientLeft is never sent: there is nobody to read it.
+const statusClientLeft = 499
 
 type historyInput struct {
 	Name   string  `path:"name" pattern:"^[a-z0-9][a-z0-9_-]{0,62}$"`

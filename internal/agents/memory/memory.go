@@ -148,27 +148,22 @@ func (s *Service) Delete(ctx context.Context, of Of, key string) error {
 // Clear forgets everything.
 func (s *Service) Clear(ctx context.Context, of Of) error { return s.Store.DeleteMemories(ctx, of) }
 
-// Slug makes a key of what a person wrote: lower case, every run of other
-// characters a hyphen, at most 128 characters. It returns "" if nothing is left
-// that a key can begin with.
+// Slug makes a key of what a person wrote: lower case, a hyphen for every run of
+// characters that a key cannot have, no punctuation at the end, at most 128
+// characters. It returns "" if nothing is left that a key can begin with.
 func Slug(text string) string {
-	var b strings.Builder
+	var key []byte
 	gap := false
 	for _, c := range strings.ToLower(text) {
 		switch {
-		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', b.Len() > 0 && (c == '.' || c == '_' || c == '-'):
-			if gap && b.Len() > 0 {
-				b.WriteByte('-')
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', len(key) > 0 && (c == '.' || c == '_' || c == '-'):
+			if gap && len(key) > 0 && key[len(key)-1] != '-' && c != '-' {
+				key = append(key, '-')
 			}
-			gap = false
-			b.WriteRune(c)
+			key, gap = append(key, byte(c)), false
 		default:
 			gap = true
 		}
 	}
-	key := b.String()
-	if len(key) > MaxKey {
-		key = key[:MaxKey]
-	}
-	return strings.TrimRight(key, "-._")
+	return strings.TrimRight(string(key[:min(len(key), MaxKey)]), "-._")
 }

@@ -52,7 +52,7 @@ var (
 )
 
 // New returns the store of an open, migrated database.
-func New(db *sqldb.DB) *Store { return &Store{db: db, read: query.New(db.Read())} }
+func New(db *sqldb.DB) *Store { return &Store{db: db, read: query.New(db.Prepared())} }
 
 // tx runs fn in one write transaction. fn may run twice.
 func (s *Store) tx(ctx context.Context, doing string, fn func(q *query.Queries) error) error {

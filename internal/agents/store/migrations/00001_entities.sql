@@ -67,6 +67,8 @@ CREATE TABLE turns (
 );
 -- One turn at a time per entity, for all nodes.
 CREATE UNIQUE INDEX turns_running ON turns (entity_id) WHERE ended_us IS NULL;
+CREATE INDEX turns_node ON turns (node) WHERE ended_us IS NULL;
+CREATE INDEX turns_lease ON turns (lease_until_us) WHERE ended_us IS NULL;
 CREATE INDEX turns_entity ON turns (entity_id);
 CREATE INDEX turns_swept ON turns (ended_us) WHERE events_kept;
 

@@ -62,7 +62,7 @@ UPDATE turns SET lease_until_us = $1 WHERE node = $2 AND ended_us IS NULL RETURN
 -- name: LapsedTurns :many
 SELECT message_id, owner_id FROM turns
 WHERE ended_us IS NULL AND lease_until_us <= sqlc.arg(lapsed_us) AND node <> sqlc.arg(node)
-ORDER BY message_id LIMIT CAST(sqlc.arg(lim) AS BIGINT);
+ORDER BY lease_until_us, message_id LIMIT CAST(sqlc.arg(lim) AS BIGINT);
 
 -- name: SweepEvents :exec
 DELETE FROM events WHERE events.message_id IN (

@@ -348,7 +348,7 @@ func (q *Queries) InsertTurn(ctx context.Context, arg InsertTurnParams) error {
 const lapsedTurns = `-- name: LapsedTurns :many
 SELECT message_id, owner_id FROM turns
 WHERE ended_us IS NULL AND lease_until_us <= $1 AND node <> $2
-ORDER BY message_id LIMIT CAST($3 AS BIGINT)
+ORDER BY lease_until_us, message_id LIMIT CAST($3 AS BIGINT)
 `
 
 type LapsedTurnsParams struct {
