@@ -398,3 +398,25 @@ func TestAcceptedMediaTypes(t *testing.T) {
 		}
 	}
 }
+
+func TestEntitiesDoNotHinderEachOther(t *testing.T) {
+	testkit.Engines(t, func(t *testing.T, url func() string) {
+		h := open(t, hostOptions{url: url()})
+		got := parallel(50, func(i int) string {
+			name := fmt.Sprintf("aria%d", i)
+			if a := h.ask(ada, "POST", "/entities", `{"name":"`+name+`"}`); a.status != 201 {
+				return outcome(a)
+			}
+			for round := range 2 {
+				a := h.ask(ada, "POST", "/entities/"+name+"/chat", fmt.Sprintf(`{"content":"remember key %d: v"}`, round))
+				if a.status != 201 || !strings.HasPrefix(a.json(t)["reply"].(string), "I will remember") {
+					return outcome(a) + string(a.body)
+				}
+			}
+			return "fine"
+		})
+		if got["fine"] != 50 {
+			t.Errorf("got %v, want all 50 fine", got)
+		}
+	})
+}

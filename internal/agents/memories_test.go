@@ -3,10 +3,11 @@ package agents_test
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/IntunoAI/intuno-go/internal/agents/store"
+	"github.com/IntunoAI/intuno-go/internal/sqldb"
 	"github.com/IntunoAI/intuno-go/internal/testkit"
 )
 
@@ -66,43 +67,33 @@ func TestMemoryRoutes(t *testing.T) {
 }
 
 func TestAnEntityHasAtMostAThousandMemories(t *testing.T) {
-	t.Parallel()
-	h := open(t, hostOptions{url: testkit.SQLite(t)})
-	h.create(ada, "aria")
-	put := func(i int) string {
-		return outcome(h.ask(ada, "PUT", fmt.Sprintf("/entities/aria/memories/k%d", i), `{"value":"v"}`))
-	}
-	var group sync.WaitGroup
-	for worker := range 10 {
-		group.Go(func() {
-			for i := range 99 {
-				if got := put(100*worker + i); got != "201" {
-					t.Error(got)
-				}
-			}
-		})
-	}
-	group.Wait() // 990
-	got := parallel(40, func(i int) string { return put(2000 + i) })
-	if got["201"] != 10 || got["409 memory_limit_reached"] != 30 {
-		t.Errorf("got %v, want 10 × 201 and 30 × 409", got)
-	}
-	if got := put(0); got != "200" {
-		t.Errorf("replacing at the limit: got %s, want 200", got)
-	}
-	reply := h.ask(ada, "POST", "/entities/aria/chat", `{"content":"remember more: x"}`).json(t)
-	if want := "I cannot remember more: An entity can have at most 1000 memories."; reply["reply"] != want {
-		t.Errorf("got %v, want %s", reply["reply"], want)
-	}
-	n, after := 0, ""
-	for {
-		page := h.ask(ada, "GET", "/entities/aria/memories?limit=200&after="+after, "").list(t)
-		if len(page) == 0 {
-			break
+	testkit.Engines(t, func(t *testing.T, url func() string) {
+		database := url()
+		h := open(t, hostOptions{url: database})
+		h.create(ada, "aria")
+		put := func(i int) string {
+			return outcome(h.ask(ada, "PUT", fmt.Sprintf("/entities/aria/memories/k%d", i), `{"value":"v"}`))
 		}
-		n, after = n+len(page), page[len(page)-1]["key"].(string)
-	}
-	if n != 1000 {
-		t.Errorf("the pages have %d memories, want 1000", n)
-	}
+		put(0)
+		// As if there were 989 more.
+		db, err := sqldb.Open(t.Context(), sqldb.Options{URL: database, Migrations: store.Migrations(), Service: store.Service})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Write().ExecContext(t.Context(), "UPDATE entities SET memory_count = memory_count + 989"); err != nil {
+			t.Fatal(err)
+		}
+		got := parallel(40, func(i int) string { return put(1 + i) })
+		if got["201"] != 10 || got["409 memory_limit_reached"] != 30 {
+			t.Errorf("got %v, want 10 × 201 and 30 × 409", got)
+		}
+		if got := put(0); got != "200" {
+			t.Errorf("replacing at the limit: got %s, want 200", got)
+		}
+		reply := h.ask(ada, "POST", "/entities/aria/chat", `{"content":"remember more: x"}`).json(t)
+		if want := "I cannot remember more: An entity can have at most 1000 memories."; reply["reply"] != want {
+			t.Errorf("got %v, want %s", reply["reply"], want)
+		}
+	})
 }

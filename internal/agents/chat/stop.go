@@ -12,6 +12,8 @@ import (
 // were interrupted.
 const lastWrites = 3 * time.Second
 
+var errOverdue = errors.New("some turns could not be ended: the next start will fail them")
+
 // Run renews the leases of this process's turns and fails turns that another process
 // left behind, every second, and drops old events. When ctx ends it takes no more
 // messages, and goes on until its turns have ended or the grace period has.
@@ -28,7 +30,11 @@ func (s *Service) Run(ctx context.Context) error {
 	select {
 	case <-s.idle:
 	case <-s.overdue:
-		err = errors.New("some turns could not be ended: the next start will fail them")
+		select {
+		case <-s.idle: // both were ready, and select takes either
+		default:
+			err = errOverdue
+		}
 	}
 	stop()
 	group.Wait()

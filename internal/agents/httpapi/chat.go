@@ -55,7 +55,7 @@ func (a *API) sendMessage(ctx context.Context, p principal.Principal, in *sendIn
 		return httpx.Reply{}, err
 	}
 	if sent.Refusal != nil {
-		return repeat(sent.Refusal, p), nil
+		return httpx.Reply{}, repeat(sent.Refusal)
 	}
 	var reply httpx.Reply
 	if wantsEvents(in.Accept) {

@@ -88,7 +88,7 @@ func (a *API) createEntity(ctx context.Context, p principal.Principal, in *creat
 	case err != nil:
 		return httpx.Reply{}, err
 	case created.Refusal != nil:
-		return repeat(created.Refusal, p), nil
+		return httpx.Reply{}, repeat(created.Refusal)
 	case created.Replayed:
 		return httpx.Reply{Status: http.StatusCreated, Raw: created.Answer, Header: replayed()}, nil
 	}

@@ -67,8 +67,9 @@ type named struct {
 // replayed marks an answer that was given before.
 func replayed() http.Header { return http.Header{"Idempotency-Replayed": {"true"}} }
 
-// repeat answers with a refusal that was kept. Only conflicts are.
-func repeat(refusal *fault.Error, p principal.Principal) httpx.Reply {
-	return httpx.Reply{Status: http.StatusConflict, Header: replayed(),
-		JSON: api.Error{Detail: refusal.Detail, Code: refusal.Code, RequestID: p.Request}}
+// repeat is a refusal that was kept under the request's key.
+func repeat(refusal *fault.Error) error {
+	again := *refusal
+	again.Replayed = true
+	return &again
 }
