@@ -138,11 +138,15 @@ func validName(name string) bool {
 
 // numeric reports whether a host with this last label is an attempt at IPv4: the
 // rule of browsers (URL Standard, "ends in a number").
+//
+// Newer C libraries also read 0b, and other parsers 0o and digits grouped by "_".
 func numeric(label string) bool {
-	if digits, ok := strings.CutPrefix(label, "0x"); ok {
-		return strings.Trim(digits, "0123456789abcdef") == ""
+	for prefix, digits := range map[string]string{"0x": "0123456789abcdef", "0o": "01234567", "0b": "01"} {
+		if rest, ok := strings.CutPrefix(label, prefix); ok {
+			return strings.Trim(rest, digits+"_") == ""
+		}
 	}
-	return strings.Trim(label, "0123456789") == ""
+	return label == "" || label[0] != '_' && strings.Trim(label, "0123456789_") == ""
 }
 
 var errNoDial = errors.New("dials nothing")
