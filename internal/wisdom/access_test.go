@@ -1,0 +1,74 @@
+package wisdom
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// access is who may call what, as api.md says it. The table of routes must agree,
+// both ways: a route that is not here fails.
+var access = map[string]string{
+	"GET /health": "public", "GET /ready": "public", "GET /openapi.json": "public", "GET /docs": "public", "GET /docs/{asset}": "public",
+	"POST /auth/register": "public", "POST /auth/login": "public", "POST /auth/logout": "jwt", "POST /auth/password": "jwt",
+	"GET /auth/me": "user", "POST /auth/api-keys": "keymgmt", "GET /auth/api-keys": "user", "DELETE /auth/api-keys/{key_id}": "keymgmt",
+	"PATCH /admin/users/{id}": "admin",
+	"POST /registry/agents":   "delegable", "GET /registry/agents": "delegable", "GET /registry/agents/new": "delegable",
+	"GET /registry/agents/{agent_id}": "delegable", "PUT /registry/agents/{uuid}": "delegable", "DELETE /registry/agents/{uuid}": "delegable",
+	"GET /registry/my-agents": "user",
+	"POST /personal/entities": "jwt", "GET /personal/entities": "jwt", "GET /personal/entities/{name}": "jwt",
+	"PATCH /personal/entities/{name}": "jwt", "DELETE /personal/entities/{name}": "jwt",
+	"POST /personal/entities/{name}/pause": "jwt", "POST /personal/entities/{name}/resume": "jwt",
+	"POST /personal/entities/{name}/messages": "jwt", "GET /personal/entities/{name}/messages": "jwt",
+	"GET /personal/entities/{name}/messages/{message_id}/events": "jwt",
+	"GET /personal/entities/{name}/memories":                     "jwt", "DELETE /personal/entities/{name}/memories": "jwt",
+	"GET /personal/entities/{name}/memories/{key}": "jwt", "PUT /personal/entities/{name}/memories/{key}": "jwt",
+	"DELETE /personal/entities/{name}/memories/{key}": "jwt", "GET /personal/entities/{name}/export": "jwt", "GET /personal/usage": "jwt",
+}
+
+func TestEveryRouteHasItsAccessClassAndItsDescription(t *testing.T) {
+	w := newWorld(t, nil)
+	var doc struct {
+		OpenAPI string
+		Paths   map[string]map[string]struct {
+			Access    string `json:"x-access"`
+			Summary   string
+			Responses map[string]json.RawMessage
+		}
+	}
+	if err := json.Unmarshal([]byte(w.want(200, "GET", "/openapi.json", "", nil).body), &doc); err != nil || !strings.HasPrefix(doc.OpenAPI, "3.1") {
+		t.Fatalf("openapi %q: %v", doc.OpenAPI, err)
+	}
+	seen := map[string]bool{}
+	for _, r := range w.service.edge.Routes() {
+		name := r.Method + " " + r.Pattern
+		seen[name] = true
+		if r.Access.String() != access[name] {
+			t.Errorf("%s has the class %q, want %q", name, r.Access, access[name])
+		}
+		described := doc.Paths[r.Pattern][strings.ToLower(r.Method)]
+		if described.Access != access[name] || described.Summary == "" || described.Responses["default"] == nil {
+			t.Errorf("%s is described as %+v", name, described)
+		}
+	}
+	for name := range access {
+		if !seen[name] {
+			t.Errorf("%s is not served", name)
+		}
+	}
+}
+
+func TestTheDocsPageLoadsNothingFromElsewhere(t *testing.T) {
+	w := newWorld(t, nil)
+	page := w.want(200, "GET", "/docs", "", nil)
+	policy := page.header.Get("Content-Security-Policy")
+	if strings.Contains(policy, "unsafe") || !strings.Contains(policy, "default-src 'none'") || strings.Contains(page.body, "//") {
+		t.Errorf("policy %q\n%s", policy, page.body)
+	}
+	for _, asset := range []string{"swagger-ui-bundle.js", "swagger-ui.css", "page.js", "page.css"} {
+		if got := w.want(200, "GET", "/docs/"+asset, "", nil); !strings.Contains(page.body, "/docs/"+asset) || strings.HasPrefix(got.header.Get("Content-Type"), "application/json") {
+			t.Errorf("%s: %s", asset, got.header.Get("Content-Type"))
+		}
+	}
+	w.want(404, "GET", "/docs/web.go", "", nil)
+}
