@@ -9,7 +9,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/secret"
 )
 
-// Config is every variable of wisdom-agents (api.md 17), one field each. A
+// Config is every variable of wisdom-agents (contract §17), one field each. A
 // time.Duration is given in seconds.
 type Config struct {
 	Environment     string        `env:"ENVIRONMENT" envDefault:"development"`
@@ -65,7 +65,7 @@ func (c *Config) ServiceKey() secret.String {
 	return secret.String{}
 }
 
-// Check returns every fault of the configuration (api.md 17, security.md §4.8),
+// Check returns every fault of the configuration (contract §17),
 // one line each, without any value. A process with a fault must not start.
 func (c *Config) Check() []error {
 	var k config.Checks

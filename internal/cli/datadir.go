@@ -28,7 +28,7 @@ const (
 )
 
 // generated are the secrets that serve makes when nobody sets them: those marked *
-// in api.md 17. The host's key has two names, see pairHostKey.
+// in contract §17. The host's key has two names, see pairHostKey.
 var generated = []string{"JWT_SECRET_KEY", "CREDENTIALS_ENCRYPTION_KEY", "AGENTS_SERVICE_API_KEY", "AGENTS_API_KEY"}
 
 // allowed are the variables that secrets.env may have.

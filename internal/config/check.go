@@ -19,7 +19,7 @@ import (
 )
 
 // MinSecret is the least length of a shared secret: characters for keys that
-// travel in a header, bytes for keys that only sign or encrypt (api.md 17).
+// travel in a header, bytes for keys that only sign or encrypt (contract §17).
 const MinSecret = 32
 
 // Checks collects the faults of one configuration, so that all are told at once.
@@ -183,7 +183,7 @@ func (c *Checks) HeaderKey(name string, v secret.String, min int) {
 	}
 }
 
-// ServiceKeys checks every element of AGENTS_SERVICE_API_KEY (api.md 2.3).
+// ServiceKeys checks every element of AGENTS_SERVICE_API_KEY (contract §2.3).
 func (c *Checks) ServiceKeys(name string, v secret.String) {
 	for i, key := range SplitSecrets(v) {
 		switch {
@@ -257,7 +257,7 @@ func (c *Checks) Distinct(secrets ...Named) {
 }
 
 // wellKnown are values that stand in documentation, examples and the test vectors
-// of api.md: whoever can read can forge with them.
+// of the contract: whoever can read can forge with them.
 var wellKnown = []string{
 	"secret", "password", "changeme", "change-me", "change_me", "your-256-bit-secret", "your-secret-key", "your_secret_key",
 	"your-jwt-secret", "jwt-secret", "jwt_secret", "jwt_secret_key", "supersecret", "super-secret", "super-secret-key", "test-secret",

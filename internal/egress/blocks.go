@@ -11,9 +11,9 @@ type block struct {
 
 // blocks are the IANA special-purpose address registries for IPv4 and IPv6, whole,
 // whether an entry is globally reachable or not, as they stood when RFC 9780 (April
-// 2025) was their newest entry; and, marked so, what api.md 16 adds. A new entry
+// 2025) was their newest entry; and, marked so, what contract §16 adds. A new entry
 // upstream belongs here with its date.
-// Package netip's own predicates miss most of them (security.md 3, no. 12).
+// Package netip's own predicates miss most of them.
 var blocks = []block{
 	{netip.MustParsePrefix("0.0.0.0/8"), "RFC 791, this network", "1981-09"},
 	{netip.MustParsePrefix("10.0.0.0/8"), "RFC 1918, private use", "1996-02"},

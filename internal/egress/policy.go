@@ -1,5 +1,5 @@
 // Package egress decides which URLs supplied by users, cards or agents may be
-// contacted (api.md 16): spelling, scheme, port, address. A URL is checked when it
+// contacted (contract §16): spelling, scheme, port, address. A URL is checked when it
 // is written, and the address again whenever it is dialled, because a name may
 // resolve to something else by then.
 //

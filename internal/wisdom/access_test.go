@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// access is who may call what, as api.md says it. The table of routes must agree,
+// access is who may call what, as the contract says it. The table of routes must agree,
 // both ways: a route that is not here fails.
 var access = map[string]string{
 	"GET /health": "public", "GET /ready": "public", "GET /openapi.json": "public", "GET /docs": "public", "GET /docs/{asset}": "public",

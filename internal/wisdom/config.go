@@ -13,7 +13,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/secret"
 )
 
-// Config is every variable of wisdom (api.md 17), one field each. A time.Duration
+// Config is every variable of wisdom (contract §17), one field each. A time.Duration
 // is given in seconds. Fields for capabilities that are not served yet are parsed
 // and checked all the same, so that a typing error shows when it is made.
 type Config struct {
@@ -46,7 +46,7 @@ type Config struct {
 	FreeMessagesPerMonth  int `env:"PERSONAL_FREE_TIER_MESSAGES_PER_MONTH" envDefault:"500"`
 	ProMessagesPerMonth   int `env:"PERSONAL_PRO_TIER_MESSAGES_PER_MONTH" envDefault:"10000"`
 	// SlotSettle is how old an unsettled entity slot must be before the host is
-	// asked for its name: longer than any create can still be on its way (api.md 9.4).
+	// asked for its name: longer than any create can still be on its way (contract §9.4).
 	SlotSettle time.Duration `env:"PERSONAL_SLOT_SETTLE_SECONDS" envDefault:"90"`
 
 	EmbeddingBaseURL string        `env:"EMBEDDING_BASE_URL"`
@@ -100,7 +100,7 @@ func (c *Config) ServiceKeys() []secret.String { return config.SplitSecrets(c.Ag
 // Origins are the origins that CORS allows; "*" is any.
 func (c *Config) Origins() []string { return config.Split(c.CORSAllowedOrigins) }
 
-// AllowedHosts are the exceptions from the address rules of egress (api.md 16).
+// AllowedHosts are the exceptions from the address rules of egress (contract §16).
 func (c *Config) AllowedHosts() []egress.HostRule {
 	rules, _ := egress.ParseAllowedHosts(c.InvokeEndpointAllowedHosts) // Check has told the faults
 	return rules
@@ -122,7 +122,7 @@ func (c *Config) TokenLifetime() time.Duration {
 	return time.Duration(c.JWTExpirationMinutes) * time.Minute
 }
 
-// Check returns every fault of the configuration (api.md 17, security.md §4.8),
+// Check returns every fault of the configuration (contract §17),
 // one line each, without any value. A process with a fault must not start.
 func (c *Config) Check() []error {
 	var k config.Checks

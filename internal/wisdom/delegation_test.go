@@ -16,7 +16,7 @@ import (
 
 func idOf(u user) id.User { return id.User(u.id) }
 
-// delegableRoutes is the complete list of api.md 2.3, as far as it is served. It is
+// delegableRoutes is the complete list of contract §2.3, as far as it is served. It is
 // written out here, and not read from the table, so that a bit set by mistake fails.
 var delegableRoutes = map[string]bool{
 	"GET /registry/agents": true, "POST /registry/agents": true, "GET /registry/agents/new": true,
@@ -141,7 +141,7 @@ type verdict struct {
 	refusedKey bool
 }
 
-// oracle is api.md 2.1 and 2.3, written down a second time.
+// oracle is contract §2.1 and 2.3, written down a second time.
 func oracle(route httpx.Route, key, target, own, ada, bob string, header http.Header) verdict {
 	repeated := false
 	for _, name := range []string{"Authorization", "X-Api-Key", "X-Service-Key", "X-On-Behalf-Of"} {
@@ -149,7 +149,7 @@ func oracle(route httpx.Route, key, target, own, ada, bob string, header http.He
 	}
 	delegable := delegableRoutes[route.Method+" "+route.Pattern]
 	if (route.Access == httpx.Delegable) != delegable {
-		return verdict{status: -1, code: "the delegable bit of this route is not as api.md 2.3 lists it"}
+		return verdict{status: -1, code: "the delegable bit of this route is not as contract §2.3 lists it"}
 	}
 	if route.Access == httpx.Public {
 		return verdict{}

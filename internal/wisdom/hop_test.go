@@ -158,7 +158,7 @@ func ask(t *testing.T, addr, request string) int {
 	return response.StatusCode
 }
 
-// forwarded is the closed list of api.md 9.2.
+// forwarded is the closed list of contract §9.2.
 var forwarded = []string{"X-Api-Key", "X-User-Id", "Content-Type", "Accept", "X-Request-Id", "Idempotency-Key",
 	"Host", "Content-Length", "User-Agent", "Accept-Encoding"}
 

@@ -23,7 +23,7 @@ type Memories interface {
 	Delete(ctx context.Context, of memory.Of, key string) error
 }
 
-// Router follows the commands of api.md 11.1. It needs neither a model nor a
+// Router follows the commands of contract §11.1. It needs neither a model nor a
 // network.
 type Router struct {
 	Memories Memories
@@ -41,7 +41,7 @@ var (
 	timeCommand     = regexp.MustCompile(`(?i)^(?:time|what\s+time\s+is\s+it)\s*[?.!]*$`)
 )
 
-// The functions that the router calls (api.md 11.3).
+// The functions that the router calls (contract §11.3).
 const (
 	remember = "remember"
 	recall   = "recall"

@@ -15,7 +15,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/principal"
 )
 
-// How turns are kept alive and given up (api.md 10.4, 10.5).
+// How turns are kept alive and given up (contract §10.4, 10.5).
 const (
 	// DefaultTurnTimeout is the longest turn.
 	DefaultTurnTimeout = 55 * time.Second
@@ -91,7 +91,7 @@ type Sent struct {
 
 // Send accepts a message; the turn then runs whether or not anybody waits for it.
 // Faults: entity_paused, turn_in_progress, not_ready while the process stops, and
-// those of a repeated key (api.md 1.6).
+// those of a repeated key (contract §1.6).
 func (s *Service) Send(ctx context.Context, p principal.Principal, name, content string, once entity.Once) (*Sent, error) {
 	now := s.Now()
 	message := id.New[id.Message]()

@@ -9,7 +9,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/principal"
 )
 
-// Bounds, in Unicode code points (api.md 10.4, 10.5).
+// Bounds, in Unicode code points (contract §10.4, 10.5).
 const (
 	MaxContent = 65536
 	MaxReply   = 65536

@@ -12,7 +12,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/principal"
 )
 
-// Bounds of an entity's fields, in Unicode code points (api.md 10.2).
+// Bounds of an entity's fields, in Unicode code points (contract §10.2).
 const (
 	MaxDisplayName  = 128
 	MaxInstructions = 32768
@@ -20,7 +20,7 @@ const (
 	MaxPauseReason  = 280
 )
 
-// The tools that an entity may be allowed to use (api.md 11.3).
+// The tools that an entity may be allowed to use (contract §11.3).
 const (
 	ToolDiscover  = "discover_agents"
 	ToolInvoke    = "invoke_agent"
@@ -150,7 +150,7 @@ type Created struct {
 }
 
 // Create makes an entity. It is durable when Create returns.
-// Faults: entity_exists, and those of a repeated key (api.md 1.6).
+// Faults: entity_exists, and those of a repeated key (contract §1.6).
 func (s *Service) Create(ctx context.Context, p principal.Principal, d Draft, once Once) (Created, error) {
 	e := s.entity(p, d)
 	answer, err := s.Encode(e)
@@ -195,7 +195,7 @@ func (s *Service) List(ctx context.Context, p principal.Principal) ([]Entity, er
 // Patch changes an entity. Fault: empty_patch.
 func (s *Service) Patch(ctx context.Context, p principal.Principal, name string, change Patch) (Entity, error) {
 	if change.empty() {
-		// An entity that is not there is reported first (api.md 1.4).
+		// An entity that is not there is reported first (contract §1.4).
 		if _, err := s.Store.Entity(ctx, p.User, name); err != nil {
 			return Entity{}, err
 		}

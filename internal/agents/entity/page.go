@@ -1,7 +1,7 @@
 package entity
 
 // maxPage is how many bytes of JSON the items of one page may take: the 1 MiB of
-// the contract (api.md 9.1) less a margin.
+// contract §9.1 less a margin.
 const maxPage = 1<<20 - 64<<10
 
 // Page counts the bytes of a page of a list. The zero value is an empty page.

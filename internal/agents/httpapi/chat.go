@@ -121,7 +121,7 @@ func (a *API) followTurn(ctx context.Context, p principal.Principal, in *followI
 }
 
 // eventNumber reads the number of the last event that a reader has. It travels from
-// Last-Event-ID, hence 400 instead of 422 (api.md 10.5).
+// Last-Event-ID, hence 400 instead of 422 (contract §10.5).
 func eventNumber(text *string) (int64, error) {
 	if text == nil {
 		return 0, nil

@@ -12,7 +12,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/secret"
 )
 
-// Guard admits wisdom, for the user that it names (api.md 10.1).
+// Guard admits wisdom, for the user that it names (contract §10.1).
 type Guard struct {
 	Keys secret.Set // AGENTS_API_KEY; an empty set admits nobody
 }

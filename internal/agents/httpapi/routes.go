@@ -22,7 +22,7 @@ type API struct {
 	Exports  *export.Service
 }
 
-// Routes is every route of the host (api.md 10.3). Unknown members of a body are
+// Routes is every route of the host (contract §10.3). Unknown members of a body are
 // refused: build the edge with ClosedBodies.
 func (a *API) Routes() []httpx.Route {
 	created := httpx.Status(http.StatusCreated)

@@ -20,13 +20,13 @@ import (
 )
 
 const (
-	// KeyPattern is what a key must match (api.md 9.1).
+	// KeyPattern is what a key must match (contract §9.1).
 	KeyPattern = `^[a-z0-9][a-z0-9._-]{0,127}$`
 	// MaxKey is the longest key, in characters.
 	MaxKey = 128
-	// MaxValue is the longest value, in Unicode code points (api.md 10.6).
+	// MaxValue is the longest value, in Unicode code points (contract §10.6).
 	MaxValue = 8192
-	// Limit is how many memories an entity may have (api.md 10.3).
+	// Limit is how many memories an entity may have (contract §10.3).
 	Limit = 1000
 	// chunk is how many memories are read at once, to bound the memory that a
 	// page of large values takes.

@@ -24,7 +24,7 @@ const (
 	wantFile                 // JSON of any size
 )
 
-// route is one row of the host's table (api.md 9.1, 10.3).
+// route is one row of the host's table (contract §9.1, 10.3).
 type route struct {
 	method string
 	path   string // fixed, but for {name}, {key} and {message}
@@ -106,7 +106,7 @@ func writeQuery(t *strings.Builder, c *personal.Call) {
 	add("after", c.After)
 }
 
-// writeRequest writes the one form that a request to the host has (api.md 9.2). Every
+// writeRequest writes the one form that a request to the host has (contract §9.2). Every
 // header of it is in this function; nothing comes from the client's request but
 // values that were checked, and no value can hold a line break.
 func (c *Client) writeRequest(w *bufio.Writer, r *route, target string, call *personal.Call) error {
@@ -170,7 +170,7 @@ func visibleASCII(s string, most int) bool {
 	return true
 }
 
-// validRequestID is the rule of api.md 1.5: ^[A-Za-z0-9._-]{1,64}$.
+// validRequestID is the rule of contract §1.5: ^[A-Za-z0-9._-]{1,64}$.
 func validRequestID(s string) bool {
 	if s == "" || len(s) > 64 {
 		return false

@@ -129,7 +129,7 @@ func TestABadRequestIDIsReplaced(t *testing.T) {
 	}
 }
 
-// security.md §3, traps 6 and 7, and 100,000 random byte strings.
+// what routers and URL joining are known to let through, and 100,000 random byte strings.
 func TestNoBadNameReachesTheHost(t *testing.T) {
 	host := newStandIn(t, says(json11(200, aria)))
 	client := host.client()

@@ -38,7 +38,7 @@ var refusals = map[int]struct {
 	http.StatusTooManyRequests:       {fault.RateLimited, api.CodeRateLimited, "Too many requests"},
 }
 
-// codes are the stable codes of api.md 1.3, the only ones that are passed on.
+// codes are the stable codes of contract §1.3, the only ones that are passed on.
 var codes = map[string]bool{
 	"malformed_json": true, "bad_request": true, "duplicate_credentials": true, "on_behalf_of_required": true,
 	"on_behalf_of_invalid": true, "user_id_invalid": true, "email_taken": true, "unsafe_url": true, "empty_patch": true,
@@ -58,7 +58,7 @@ var codes = map[string]bool{
 
 var errOurKey = errors.New("the host refused our key")
 
-// refusal is the status map (api.md 9.3): it turns every answer of the host that is
+// refusal is the status map (contract §9.3): it turns every answer of the host that is
 // no success into the fault for the client. body is the decoded body, at most
 // maxRefusal of it, or nil if it is not JSON, was cut or was too long.
 func refusal(status int, header http.Header, body []byte) *fault.Error {

@@ -14,7 +14,7 @@ import (
 
 const unavailableText = "The entity service is unavailable"
 
-// The rows of api.md 9.3, general codes included.
+// The rows of contract §9.3, general codes included.
 func TestEveryRefusalHasItsGeneralForm(t *testing.T) {
 	kinds := map[int]struct {
 		kind fault.Kind

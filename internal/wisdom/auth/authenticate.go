@@ -19,7 +19,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/secret"
 )
 
-// Class says which credentials may act on a route (api.md 2.1).
+// Class says which credentials may act on a route (contract §2.1).
 type Class uint8
 
 // The classes. The zero value is none of them and lets nobody pass.
@@ -107,7 +107,7 @@ func repeated() *fault.Error {
 	return fault.New(fault.BadRequest, "duplicate_credentials", "A credential header occurs more than once")
 }
 
-// delegate is the service path (api.md 2.3), in the order of its table.
+// delegate is the service path (contract §2.3), in the order of its table.
 func (a *Authenticator) delegate(ctx context.Context, c identity.Credentials) (principal.Principal, error) {
 	none := principal.Principal{}
 	if a.keys.Empty() {

@@ -20,7 +20,7 @@ import (
 
 var allClasses = []auth.Class{auth.Public, auth.AnyUser, auth.JWT, auth.KeyMgmt, auth.Delegable, auth.Admin}
 
-// TestClasses is the table of api.md 2.1: what each class answers to each set of
+// TestClasses is the table of contract §2.1: what each class answers to each set of
 // credentials. "jwt", "key" and "" (nobody) say how the request acts.
 func TestClasses(t *testing.T) {
 	n := newNode(t, testkit.SQLite(t), config(testkit.NewClock(noon).Now))
@@ -103,7 +103,7 @@ func shown(p principal.Principal, err error) string {
 	return map[principal.Via]string{principal.JWT: "jwt", principal.APIKey: "key", principal.Delegation: "service"}[p.Via]
 }
 
-// TestDelegation is the table of api.md 2.3, with and without credentials of a user.
+// TestDelegation is the table of contract §2.3, with and without credentials of a user.
 func TestDelegation(t *testing.T) {
 	n := newNode(t, testkit.SQLite(t), config(testkit.NewClock(noon).Now))
 	u, gone, self := n.user(t), n.user(t), n.user(t)

@@ -65,7 +65,7 @@ func (known) IssueToken(_ context.Context, _ id.User, _ string, now time.Time) (
 
 // FuzzServiceHeaders builds the headers of one request out of up to three lines of
 // each credential header and one line with a name of the fuzzer's choice, and compares
-// the decision with a second, plain reading of api.md 2.1 and 2.3.
+// the decision with a second, plain reading of contract §2.1 and 2.3.
 func FuzzServiceHeaders(f *testing.F) {
 	a := auth.New(known{}, config(testkit.NewClock(noon).Now))
 	issued, err := a.Login(f.Context(), "ada@example.org", password, peer)

@@ -15,7 +15,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/wisdom/personal"
 )
 
-// Personal serves the user's entities (api.md 9). What the host answers is passed on
+// Personal serves the user's entities (contract §9). What the host answers is passed on
 // as it is: the api types here only describe it.
 type Personal struct {
 	Service *personal.Service

@@ -106,7 +106,7 @@ func ask(t *testing.T, server *httptest.Server, method, path, body string, heade
 
 const someMessage = "9a016679-7425-40de-944b-e07fc1f90ae7"
 
-// Every route of api.md 9.1: its success, and what the host is asked for.
+// Every route of contract §9.1: its success, and what the host is asked for.
 func TestRoutesOfThePersonalTier(t *testing.T) {
 	server, host, user := servePersonal(t)
 	const e = "/personal/entities/aria"

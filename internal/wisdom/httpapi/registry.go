@@ -11,7 +11,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/wisdom/registry"
 )
 
-// Registry serves agents (api.md 4).
+// Registry serves agents (contract §4).
 type Registry struct {
 	Service *registry.Service
 }

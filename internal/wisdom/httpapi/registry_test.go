@@ -13,7 +13,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/wisdom/registry"
 )
 
-// weatherOracle is the example of api.md 4.1, with a whole id, and without the
+// weatherOracle is the example of contract §4.1, with a whole id, and without the
 // stored credential that has_credentials tells of there.
 const weatherOracle = `{"id": "5b1d0000-0000-4000-8000-000000000001", "agent_id": "weather-oracle-9f3a01bc", "name": "Weather Oracle", "description": "Forecasts for any city.", "version": "1.0.0",
  "endpoint": "https://weather.example.org/invoke", "auth_type": "api_key", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}},

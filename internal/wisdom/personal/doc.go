@@ -7,7 +7,7 @@
 //
 // At most as many entities as the plan allows may exist per user, in any interleaving
 // of requests, on any number of nodes, across crashes; and a user below the cap must
-// not be refused for good (security.md, I7). So a create takes a slot, a row of
+// not be refused for good. So a create takes a slot, a row of
 // (user, name), before it is sent, and a slot is given free only when it is certain
 // that no entity of that name exists or can still come into being. Three facts about
 // the host carry this: names are unique per owner, a request that begins takes effect

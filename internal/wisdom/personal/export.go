@@ -13,7 +13,7 @@ import (
 )
 
 // exportHead is how much of an export is read to find whose it is. The entity comes
-// before the lists that can be long (api.md 10.6).
+// before the lists that can be long (contract §10.6).
 const exportHead = 1 << 20
 
 // Export returns everything the host has about an entity: a JSON object of any size.

@@ -43,7 +43,7 @@ func NothingDone(err error) bool {
 	}
 }
 
-// unusable is the one answer for whatever the host did wrong (api.md 9.3).
+// unusable is the one answer for whatever the host did wrong (contract §9.3).
 func unusable(cause error) *fault.Error {
 	return fault.New(fault.Upstream, "entity_host_error", "The entity service is unavailable").Because(cause)
 }
@@ -51,7 +51,7 @@ func unusable(cause error) *fault.Error {
 // Op is one route of the host.
 type Op uint8
 
-// The routes of the host behind /personal (api.md 9.1).
+// The routes of the host behind /personal (contract §9.1).
 const (
 	CreateEntity Op = iota + 1
 	ListEntities

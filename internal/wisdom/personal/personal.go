@@ -49,7 +49,7 @@ type Config struct {
 	Timeout time.Duration
 	// Settle is the age at which no create or delete can still take effect: longer
 	// than Timeout, with room for a host that finishes what its client gave up. 0
-	// means 90 s (api.md 9.4).
+	// means 90 s (contract §9.4).
 	Settle time.Duration
 	Store  Store
 	Host   Host

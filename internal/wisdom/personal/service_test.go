@@ -166,7 +166,7 @@ func wantSlots(t *testing.T, b *bench, p principal.Principal, want string) {
 	}
 }
 
-// The table of api.md 9.4.
+// The table of contract §9.4.
 func TestTheSlotOfACreateFollowsItsOutcome(t *testing.T) {
 	b := newBench(t)
 	foreign := personal.Answer{Status: 201, JSON: []byte(`{}`), Owner: "someone else", Owned: true}

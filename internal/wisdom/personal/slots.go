@@ -9,7 +9,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/fault"
 )
 
-// keyLife is how long an Idempotency-Key is remembered (api.md 1.6).
+// keyLife is how long an Idempotency-Key is remembered (contract §1.6).
 const keyLife = 24 * time.Hour
 
 // auditEvery is how often the host is asked for an entity that nothing puts in

@@ -77,7 +77,7 @@ func hostedFaults(c Change) error {
 	return fault.Problems(problems...)
 }
 
-// wrong is one problem of a body; long values are not repeated (api.md 1.3).
+// wrong is one problem of a body; long values are not repeated (contract §1.3).
 func wrong(field, value, msg string) fault.Problem {
 	p := fault.Problem{Type: "value_error", Loc: []any{"body", field}, Msg: msg}
 	if text, err := json.Marshal(value); err == nil && len(text) <= 200 {

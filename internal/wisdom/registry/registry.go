@@ -83,7 +83,7 @@ const (
 type Sort uint8
 
 // ParseOrder reads the query parameters sort and order. What is unknown means the
-// default, created_at descending (api.md 4.3).
+// default, created_at descending (contract §4.3).
 func ParseOrder(sort, order string) (Sort, bool) {
 	key := map[string]Sort{"updated_at": ByUpdated, "name": ByName}[sort] // else ByCreated
 	return key, order == "asc"

@@ -10,7 +10,7 @@ import (
 // maxSlugBase is the length of the part of a slug that comes from the name.
 const maxSlugBase = 40
 
-// newSlug returns a fresh agent_id (api.md 4.2): prefix, what is left of the name,
+// newSlug returns a fresh agent_id (contract §4.2): prefix, what is left of the name,
 // and 8 random hexadecimal digits.
 func newSlug(prefix, name string) string {
 	var b [4]byte
