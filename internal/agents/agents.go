@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/agents/store"
 	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/httpx"
+	"github.com/IntunoAI/intuno-go/internal/probe"
 	"github.com/IntunoAI/intuno-go/internal/secret"
 	"github.com/IntunoAI/intuno-go/internal/sqldb"
 )
@@ -50,7 +50,7 @@ type Service struct {
 	api      *httpapi.API
 	edge     *httpx.Server
 	draining atomic.Bool
-	probe    probe
+	probe    *probe.Probe
 }
 
 // New opens the database, migrating it forward, and builds the service. The caller
@@ -62,6 +62,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Service, error) {
 		return nil, fmt.Errorf("open the database of wisdom-agents: %w", err)
 	}
 	s := &Service{deps: d, db: db}
+	s.probe = probe.New(d.Now, s.look)
 	if err := s.build(cfg); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -127,30 +128,15 @@ func (s *Service) Drain() {
 // Close closes the database.
 func (s *Service) Close() error { return s.db.Close() }
 
-// probe keeps the last state of the database, so that probes do not become queries.
-type probe struct {
-	mu sync.Mutex
-	at time.Time
-	ok bool
-}
-
-const (
-	probeFor     = time.Second
-	probeTimeout = 2 * time.Second
-)
-
 // Ready reports whether requests should be sent here, at most a second late.
 func (s *Service) Ready(ctx context.Context) (bool, map[string]string) {
-	s.probe.mu.Lock()
-	defer s.probe.mu.Unlock()
-	if now := s.deps.Now(); now.Sub(s.probe.at) > probeFor {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
-		defer cancel()
-		s.probe.at, s.probe.ok = now, s.db.Ping(ctx) == nil
+	state := s.probe.State(ctx)
+	return state.Ready && !s.draining.Load(), state.Checks
+}
+
+func (s *Service) look(ctx context.Context) probe.State {
+	if s.db.Ping(ctx) != nil {
+		return probe.State{Checks: map[string]string{"database": "unreachable"}}
 	}
-	state := "ok"
-	if !s.probe.ok {
-		state = "unreachable"
-	}
-	return s.probe.ok && !s.draining.Load(), map[string]string{"database": state}
+	return probe.State{Ready: true, Checks: map[string]string{"database": "ok"}}
 }

@@ -41,11 +41,12 @@ var tree = map[string][]string{
 	"internal/sqldb":     {"internal/fault", "internal/clock"},
 	"internal/httpx":     {"api", "internal/clock", "internal/fault", "internal/id", "internal/principal"},
 	"internal/egress":    {"internal/fault"},
+	"internal/probe":     {"internal/clock"},
 	"internal/svc":       {"api", "internal/config", "internal/id"},
 	"internal/testkit":   {"api", "internal/sqldb", "internal/clock", "internal/id"},
 	"internal/cli":       {"internal/agents", "internal/clock", "internal/config", "internal/fault", "internal/id", "internal/secret", "internal/sqldb", "internal/svc", "internal/wisdom", "internal/wisdom/auth", "internal/wisdom/store", "internal/agents/store"},
 
-	"internal/wisdom":              {"api", "web", "internal/clock", "internal/config", "internal/egress", "internal/httpx", "internal/id", "internal/secret", "internal/sqldb", "internal/wisdom/..."},
+	"internal/wisdom":              {"api", "web", "internal/probe", "internal/clock", "internal/config", "internal/egress", "internal/httpx", "internal/id", "internal/secret", "internal/sqldb", "internal/wisdom/..."},
 	"internal/wisdom/audit":        rules(),
 	"internal/wisdom/auth":         rules("internal/identity"),
 	"internal/wisdom/registry":     rules("internal/wisdom/auth"),
@@ -55,7 +56,7 @@ var tree = map[string][]string{
 	"internal/wisdom/httpapi":      {"api", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal"},
 	"internal/wisdom/agentsclient": {"api", "internal/clock", "internal/fault", "internal/id", "internal/secret", "internal/wisdom/personal"},
 
-	"internal/agents":             {"api", "internal/clock", "internal/config", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/secret", "internal/sqldb", "internal/agents/..."},
+	"internal/agents":             {"api", "internal/probe", "internal/clock", "internal/config", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/secret", "internal/sqldb", "internal/agents/..."},
 	"internal/agents/entity":      rules(),
 	"internal/agents/memory":      rules("internal/agents/entity"),
 	"internal/agents/chat":        rules("internal/agents/entity", "internal/agents/brain", "internal/agents/memory"),

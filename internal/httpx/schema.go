@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/IntunoAI/intuno-go/api"
 )
 
 // Schema extensions that JSON Schema has no keyword for. They are listed in the
@@ -59,6 +61,9 @@ func (s *schemas) tune(t reflect.Type, seen map[reflect.Type]bool) {
 	}
 	seen[t] = true
 	schema := s.resolve(s.registry.Schema(t, true, ""))
+	if schema.AdditionalProperties == false {
+		schema.AdditionalProperties = nil // answers may grow; what a body may hold is Options.ClosedBodies
+	}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -70,6 +75,9 @@ func (s *schemas) tune(t reflect.Type, seen map[reflect.Type]bool) {
 			continue
 		}
 		s.tuneField(prop, f.Tag)
+		if f.Type == reflect.TypeFor[api.Object]() {
+			prop.Nullable = true
+		}
 		if f.Type.Kind() == reflect.Pointer && prop.Ref == "" && !strings.Contains(f.Tag.Get("json"), ",omit") {
 			prop.Nullable = true
 		}

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -19,6 +18,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/egress"
 	"github.com/IntunoAI/intuno-go/internal/httpx"
+	"github.com/IntunoAI/intuno-go/internal/probe"
 	"github.com/IntunoAI/intuno-go/internal/secret"
 	"github.com/IntunoAI/intuno-go/internal/sqldb"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/agentsclient"
@@ -57,7 +57,7 @@ type Service struct {
 	guard    *httpapi.Guard
 	edge     *httpx.Server
 	draining atomic.Bool
-	probe    probe
+	probe    *probe.Probe
 }
 
 // New opens the database, migrating it forward, and builds the service. The caller
@@ -69,6 +69,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Service, error) {
 		return nil, fmt.Errorf("open the database of wisdom: %w", err)
 	}
 	s := &Service{cfg: cfg, deps: d, db: db, store: store.New(db), limiter: httpx.NewLimiter(cfg.RateLimitPerMinute)}
+	s.probe = probe.New(d.Now, s.look)
 	if err := s.build(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -170,44 +171,27 @@ func (s *Service) Close() error {
 	return s.db.Close()
 }
 
-// probe keeps the last state of the dependencies, so that probes of strangers do
-// not become queries.
-type probe struct {
-	mu     sync.Mutex
-	at     time.Time
-	ok     bool
-	checks map[string]string
-}
-
-const (
-	probeFor     = time.Second
-	probeTimeout = 2 * time.Second
-)
-
 // Ready reports whether requests should be sent here, and the state of the
 // dependencies, at most a second old. The entity host is reported but does not
 // decide.
 func (s *Service) Ready(ctx context.Context) (bool, map[string]string) {
-	s.probe.mu.Lock()
-	defer s.probe.mu.Unlock()
-	if now := s.deps.Now(); now.Sub(s.probe.at) > probeFor {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
-		defer cancel()
-		database, host := "ok", "ok"
-		var group sync.WaitGroup
-		group.Go(func() {
-			if s.db.Ping(ctx) != nil {
-				database = "unreachable"
-			}
-		})
-		group.Go(func() {
-			if s.host.Ping(ctx) != nil {
-				host = "unreachable"
-			}
-		})
-		group.Wait()
-		s.probe.at, s.probe.ok = now, database == "ok"
-		s.probe.checks = map[string]string{"database": database, "entity_host": host}
-	}
-	return s.probe.ok && !s.draining.Load(), s.probe.checks
+	state := s.probe.State(ctx)
+	return state.Ready && !s.draining.Load(), state.Checks
+}
+
+func (s *Service) look(ctx context.Context) probe.State {
+	database, host := "ok", "ok"
+	var group sync.WaitGroup
+	group.Go(func() {
+		if s.db.Ping(ctx) != nil {
+			database = "unreachable"
+		}
+	})
+	group.Go(func() {
+		if s.host.Ping(ctx) != nil {
+			host = "unreachable"
+		}
+	})
+	group.Wait()
+	return probe.State{Ready: database == "ok", Checks: map[string]string{"database": database, "entity_host": host}}
 }
