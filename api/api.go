@@ -5,12 +5,18 @@ package api
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 )
 
 // Time is a timestamp as the API writes it: RFC 3339, UTC, always six fractional
-// digits. It reads RFC 3339 with any offset.
+// digits. It reads RFC 3339 with any offset, of the years 0 to 9999 in UTC.
 type Time time.Time
+
+// rfc3339 is the grammar of RFC 3339 §5.6; time.Parse also takes one-digit hours,
+// decimal commas and offsets of a day and more.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 const timeLayout = "2006-01-02T15:04:05.000000Z"
 
@@ -39,9 +45,15 @@ func (t Time) MarshalText() ([]byte, error) {
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (t *Time) UnmarshalText(b []byte) error {
-	parsed, err := time.Parse(time.RFC3339Nano, string(b))
+	if !rfc3339.Match(b) {
+		return fmt.Errorf("timestamp %q is not RFC 3339", b)
+	}
+	parsed, err := time.Parse(time.RFC3339Nano, strings.ToUpper(string(b)))
 	if err != nil {
 		return fmt.Errorf("timestamp %q is not RFC 3339: %w", b, err)
+	}
+	if year := parsed.UTC().Year(); year < 0 || year > 9999 {
+		return fmt.Errorf("timestamp %q: the year has more than four digits in UTC", b)
 	}
 	*t = Time(parsed)
 	return nil
@@ -99,7 +111,6 @@ const (
 	CodeIdempotencyInProgress = "idempotency_in_progress"
 	CodeIdempotencyKeyReused  = "idempotency_key_reused"
 	CodePayloadTooLarge       = "payload_too_large"
-	CodeHeadersTooLarge       = "headers_too_large"
 	CodeUnsupportedMediaType  = "unsupported_media_type"
 	CodeValidationError       = "validation_error"
 	CodeRateLimited           = "rate_limited"

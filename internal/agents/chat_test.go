@@ -420,3 +420,26 @@ func TestEntitiesDoNotHinderEachOther(t *testing.T) {
 		}
 	})
 }
+
+func TestTimesInTheHistoryNeverRunBackwards(t *testing.T) {
+	testkit.Engines(t, func(t *testing.T, url func() string) {
+		h := open(t, hostOptions{url: url()})
+		h.create(ada, "aria")
+		for range 8 {
+			parallel(20, func(int) string {
+				h.ask(ada, "POST", "/entities/aria/chat", `{"content":"remember a: b"}`)
+				return ""
+			})
+		}
+		history := h.want(h.ask(ada, "GET", "/entities/aria/chat?limit=200", ""), 200).list(t)
+		if len(history) < 16 {
+			t.Fatalf("only %d messages", len(history))
+		}
+		for i := 1; i < len(history); i++ {
+			before, after := history[i-1]["created_at"].(string), history[i]["created_at"].(string)
+			if after < before {
+				t.Errorf("message %d is of %s, the one before it of %s", i, after, before)
+			}
+		}
+	})
+}

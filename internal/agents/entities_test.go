@@ -69,7 +69,7 @@ func TestBodiesOfEntityRoutes(t *testing.T) {
 		{"null display name", "PATCH", "/entities/aria", `{"display_name":null}`, 422, "string_type"},
 		{"null instructions", "PATCH", "/entities/aria", `{"instructions":null}`, 422, "string_type"},
 		{"null tools", "PATCH", "/entities/aria", `{"tools":null}`, 422, "list_type"},
-		{"null memory_enabled", "PATCH", "/entities/aria", `{"memory_enabled":null}`, 422, "value_error"},
+		{"null memory_enabled", "PATCH", "/entities/aria", `{"memory_enabled":null}`, 422, "bool_parsing"},
 		{"empty patch", "PATCH", "/entities/aria", `{}`, 400, "empty_patch"},
 		{"empty patch of nothing", "PATCH", "/entities/nobody", `{}`, 404, "not_found"},
 		{"name", "PATCH", "/entities/aria", `{"name":"b"}`, 422, "extra_forbidden"},

@@ -212,7 +212,7 @@ func TestEventsAreKeptForAnHour(t *testing.T) {
 		if got := names(h.all(ada, "aria", ids["go"])); got != stepEvents {
 			t.Errorf("before an hour: got %s", got)
 		}
-		now.Add(time.Microsecond)
+		now.Add(time.Millisecond) // more than what sets messages of one instant apart
 		for content, want := range last {
 			if got := h.all(ada, "aria", ids[content]); len(got) != 1 || got[0] != want {
 				t.Errorf("after an hour: got %v, want only %v", got, want)

@@ -2,7 +2,6 @@ package httpx
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/IntunoAI/intuno-go/api"
 	"github.com/IntunoAI/intuno-go/internal/fault"
@@ -264,7 +264,7 @@ func (c *call) bindText(p *param, target reflect.Value, text string, v *validato
 			v.add("int_parsing", loc, text, false, nil, "must be an integer")
 			return
 		}
-		v.number(p.schema, json.Number(strconv.FormatInt(n, 10)), loc, false)
+		v.number(p.schema, jsontext.Value(strconv.FormatInt(n, 10)), loc, false)
 		target.SetInt(n)
 	case reflect.Bool:
 		switch strings.ToLower(text) {

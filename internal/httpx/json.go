@@ -2,7 +2,6 @@ package httpx
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +20,7 @@ var (
 
 // parseJSON reads exactly one JSON value. jsontext refuses what RFC 7493 (I-JSON)
 // refuses: syntax errors, invalid UTF-8, lone surrogates and a member name that
-// occurs twice. Numbers stay as text (json.Number), so none is rounded.
+// occurs twice. Numbers stay as text (jsontext.Value), so none is rounded.
 func parseJSON(data []byte) (any, error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(data))
 	v, err := readValue(d)
@@ -47,7 +46,7 @@ func readValue(d *jsontext.Decoder) (any, error) {
 	case '"':
 		return tok.String(), nil
 	case '0':
-		return json.Number(tok.String()), nil
+		return jsontext.Value(tok.String()), nil
 	case 't', 'f':
 		return tok.Bool(), nil
 	case 'n':

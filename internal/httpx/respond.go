@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -181,6 +183,21 @@ func (x *exchange) stream(ctx context.Context, reply Reply) {
 
 // EventStream is the media type of server-sent events.
 const EventStream = "text/event-stream"
+
+// AcceptsEvents reports whether an Accept header names event streams, with a weight
+// above zero (RFC 9110 §12.5.1). A wildcard does not: JSON is the default.
+func AcceptsEvents(accept string) bool {
+	for part := range strings.SplitSeq(accept, ",") {
+		media, params, err := mime.ParseMediaType(part)
+		if err != nil || media != EventStream {
+			continue
+		}
+		if q, err := strconv.ParseFloat(params["q"], 64); err != nil || q > 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // Stream is the body of a streamed answer. It is not safe for concurrent use.
 type Stream struct {

@@ -127,12 +127,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["X-Request-Id"] = []string{x.id}
 	h["X-Content-Type-Options"] = nosniff
 	h["Referrer-Policy"] = noReferrer
+	preflight := s.cors.apply(w, r)
 	if err := checkHeaderSize(r.Header); err != nil {
+		x.limit("p:"+x.peer, false)
 		h.Set("Connection", "close")
 		x.fail(err)
 		return
 	}
-	if s.cors.apply(w, r) {
+	if preflight {
+		x.limit("p:"+x.peer, false)
 		x.status = http.StatusNoContent
 		x.stamp()
 		w.WriteHeader(http.StatusNoContent)
@@ -183,7 +186,9 @@ func (x *exchange) run(values []string) {
 	asked := x.asked()
 	p, err := s.options.Guard.Authenticate(ctx, asked)
 	p.Request = x.id
-	if !x.route.exempt && !x.limit(bucket(p, err, x.peer), true) {
+	// Repeated credentials are told even to those who are over the limit.
+	enforce := !fault.HasCode(err, api.CodeDuplicateCredentials)
+	if !x.route.exempt && !x.limit(bucket(p, err, x.peer), enforce) {
 		return
 	}
 	if err != nil {
@@ -248,8 +253,8 @@ func (x *exchange) limit(key string, enforce bool) bool {
 	return false
 }
 
-// readBody reads at most MaxBody bytes. A body on a route that takes none must be
-// JSON of a lawful size too; it is drained by net/http and ignored.
+// readBody reads at most MaxBody bytes. On a route that takes no body, one must have a
+// lawful size and type too; what it says is ignored.
 func (c *call) readBody() error {
 	r := c.http
 	if r.Body == nil || r.Body == http.NoBody {
@@ -259,9 +264,6 @@ func (c *call) readBody() error {
 	tooLarge := fault.New(fault.TooLarge, api.CodePayloadTooLarge, "the body is larger than %d bytes", limit)
 	if r.ContentLength > limit {
 		return tooLarge
-	}
-	if c.route.body == nil {
-		return checkMediaType(r.Header)
 	}
 	control := http.NewResponseController(c.w)
 	_ = control.SetReadDeadline(c.server.options.Now().Add(bodyTimeout)) // not supported by test recorders
@@ -276,21 +278,25 @@ func (c *call) readBody() error {
 	if len(body) == 0 {
 		return nil
 	}
-	c.body = body
+	if c.route.body != nil {
+		c.body = body
+	}
 	return checkMediaType(r.Header)
 }
 
 // checkMediaType accepts JSON, an absent type, and no content coding.
 func checkMediaType(h http.Header) error {
-	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return fault.New(fault.Unsupported, api.CodeUnsupportedMediaType, "send the body without Content-Encoding")
+	for _, coding := range h["Content-Encoding"] {
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			return fault.New(fault.Unsupported, api.CodeUnsupportedMediaType, "send the body without Content-Encoding")
+		}
 	}
-	text := h.Get("Content-Type")
-	if text == "" {
+	types := h["Content-Type"]
+	if len(types) == 0 || len(types) == 1 && types[0] == "" {
 		return nil
 	}
-	media, _, err := mime.ParseMediaType(text)
-	if err == nil && (media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")) {
+	media, _, err := mime.ParseMediaType(types[0])
+	if len(types) == 1 && err == nil && (media == "application/json" || strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")) {
 		return nil
 	}
 	return fault.New(fault.Unsupported, api.CodeUnsupportedMediaType, "send the body as application/json")
@@ -302,13 +308,13 @@ func checkHeaderSize(h http.Header) error {
 		for _, value := range values {
 			line := len(name) + len(": \r\n") + len(value)
 			if line > maxHeaderLine {
-				return fault.New(fault.HeadersTooLarge, api.CodeHeadersTooLarge, "a header line is longer than %d bytes", maxHeaderLine)
+				return fault.New(fault.HeadersTooLarge, api.CodeBadRequest, "a header line is longer than %d bytes", maxHeaderLine)
 			}
 			total += line
 		}
 	}
 	if total > maxHeaders {
-		return fault.New(fault.HeadersTooLarge, api.CodeHeadersTooLarge, "the headers are larger than %d bytes", maxHeaders)
+		return fault.New(fault.HeadersTooLarge, api.CodeBadRequest, "the headers are larger than %d bytes", maxHeaders)
 	}
 	return nil
 }

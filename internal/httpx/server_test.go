@@ -209,6 +209,11 @@ func TestBodiesAreCheckedInTheOrderOfTheContract(t *testing.T) {
 		{"not an integer", `{"name":"a","count":1.5}`, nil, 422, `"msg":"must be an integer","input":1.5}`},
 		{"null where it is not allowed", `{"name":"a","tags":null}`, nil, 422, `"list_type"`},
 		{"null where it is", `{"name":"a","note":null,"model":null,"meta":null}`, nil, 201, `"model":{"Set":true,"Null":true`},
+		{"escapes of HTML are not counted", `{"name":"a","meta":{"k":"<<<<<<<<<<<"}}`, nil, 201, ``},
+		{"a shown value has no escapes", `{"name":"<<<<<<"}`, nil, 422, `"input":"<<<<<<"`},
+		{"a body in place of an object with a secret", `["hunter2"]`, nil, 422, `"input":null`},
+		{"two content types", `{"name":"a"}`, []string{"Content-Type", "application/json", "Content-Type", "text/plain"}, 415, `unsupported_media_type`},
+		{"two codings", `{"name":"a"}`, []string{"Content-Encoding", "identity", "Content-Encoding", "gzip"}, 415, `unsupported_media_type`},
 		{"enum", `{"name":"a","note":"c"}`, nil, 422, `"literal_error"`},
 		{"object too large", `{"name":"a","meta":{"k":"aaaaaaaaaaaaaaaaaaaaaaaa"}}`, nil, 422, `"max_bytes":20`},
 		{"object of another type", `{"name":"a","meta":[]}`, nil, 422, `"object_type"`},
@@ -331,6 +336,38 @@ func TestRateLimitCountsPerUserAndSetsHeaders(t *testing.T) {
 	}
 }
 
+func TestRepeatedCredentialsAndPreflightsAreAnsweredOverTheLimit(t *testing.T) {
+	s, _ := testServer(t, func(o *Options) {
+		o.Limiter = NewLimiter(1)
+		o.CORSOrigins = []string{"https://app.example.org"}
+		o.Guard = refusing{fault.New(fault.BadRequest, "duplicate_credentials", "twice")}
+	})
+	for range 3 {
+		if w := do(s, "GET", "/things/00000000-0000-4000-8000-00000000000a", ""); w.Code != 400 || w.Header().Get("X-RateLimit-Limit") != "1" {
+			t.Errorf("repeated credentials: %d %v", w.Code, w.Header())
+		}
+		w := do(s, "OPTIONS", "/things/new", "", "Origin", "https://app.example.org", "Access-Control-Request-Method", "GET")
+		if w.Code != 204 || w.Header().Get("X-RateLimit-Limit") != "1" {
+			t.Errorf("preflight: %d %v", w.Code, w.Header())
+		}
+	}
+	w := do(s, "GET", "/things/new", "", "Origin", "https://app.example.org", "X-Big", strings.Repeat("a", 9<<10))
+	if w.Code != 431 || w.Header().Get("Access-Control-Allow-Origin") == "" || w.Header().Get("X-RateLimit-Limit") == "" {
+		t.Errorf("431: %d %v", w.Code, w.Header())
+	}
+}
+
+// refusing admits nobody.
+type refusing struct{ err error }
+
+func (g refusing) Authenticate(context.Context, Request) (principal.Principal, error) {
+	return principal.Principal{}, g.err
+}
+func (refusing) Refused(context.Context, Request, error, int) {}
+func (refusing) Begin(context.Context, Request, principal.Principal) (func(context.Context, int), error) {
+	return nil, nil
+}
+
 func TestForwardedForCountsOnlyFromTrustedProxies(t *testing.T) {
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	for _, tc := range []struct{ remote, forwarded, want string }{
@@ -403,6 +440,48 @@ func TestABodyWithBothLengthsCannotSmuggleASecondRequest(t *testing.T) {
 		"e\r\n{\"name\":\"abc\"}\r\n0\r\n\r\nGET /probe HTTP/1.1\r\nHost: x\r\n\r\n")
 	if strings.Count(answer, "HTTP/1.1 ") != 1 || !strings.Contains(answer, "Connection: close") {
 		t.Errorf("want one answer and a closed connection:\n%s", answer)
+	}
+}
+
+func TestABodyOnARouteThatTakesNoneHasTheSameLimits(t *testing.T) {
+	s, _ := testServer(t, func(o *Options) { o.MaxBody = 10 })
+	server := httptest.NewServer(s)
+	defer server.Close()
+	for _, tc := range []struct{ name, rest, want string }{
+		{"none", "\r\n", "200 OK"},
+		{"empty, chunked", "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "200 OK"},
+		{"JSON", "Content-Length: 2\r\n\r\n{}", "200 OK"},
+		{"text", "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi", "415 "},
+		{"too long", "Content-Length: 11\r\n\r\n{}         ", "413 "},
+		{"too long, chunked", "Transfer-Encoding: chunked\r\n\r\nb\r\n{}         \r\n0\r\n\r\n", "413 "},
+	} {
+		answer := raw(t, server.Listener.Addr().String(), "GET /things/new HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+tc.rest)
+		if !strings.HasPrefix(answer, "HTTP/1.1 "+tc.want) {
+			t.Errorf("%s: %.60q, want %s", tc.name, answer, tc.want)
+		}
+	}
+}
+
+func TestTimestampsAreRFC3339(t *testing.T) {
+	for text, want := range map[string]bool{
+		"2030-01-01T00:00:00Z": true, "2030-01-01t00:00:00z": true, "2030-01-01T00:00:00.123456789+23:59": true,
+		"2030-01-01T1:00:00Z": false, "2030-01-01T00:00:00,5Z": false, "2030-01-01T00:00:00+24:00": false, "2030-01-01T00:00:00+00:60": false,
+		"2030-01-01 00:00:00Z": false, "2030-01-01T00:00:00": false, "9999-12-31T23:59:59-12:00": false, "9999-12-31T23:59:59Z": true,
+	} {
+		if got := isTimestamp(text); got != want {
+			t.Errorf("%s: accepted = %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestEventsAreSentToWhoAsksForThem(t *testing.T) {
+	for accept, want := range map[string]bool{
+		"text/event-stream": true, "Text/Event-Stream; q=0.5": true, "application/json, text/event-stream": true,
+		"": false, "*/*": false, "application/json": false, "text/event-stream;q=0": false, "text/event-stream;q=0.0, */*": false,
+	} {
+		if got := AcceptsEvents(accept); got != want {
+			t.Errorf("%q: %v, want %v", accept, got, want)
+		}
 	}
 }
 

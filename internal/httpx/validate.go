@@ -1,18 +1,18 @@
 package httpx
 
 import (
-	"encoding/json"
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/IntunoAI/intuno-go/api"
 	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/id"
 )
@@ -37,14 +37,20 @@ func (v *validator) add(typ string, loc []any, input any, secret bool, ctx map[s
 	v.problems = append(v.problems, p)
 }
 
-// shownInput is the value as the client wrote it: encoding/json knows that a
-// json.Number is a number.
 func shownInput(input any) any {
-	text, err := json.Marshal(input)
-	if err != nil || len(text) > maxInput {
+	if jsonSize(input) > maxInput {
 		return nil
 	}
-	return jsontext.Value(text)
+	return input
+}
+
+// jsonSize is the length of x as compact JSON, in bytes.
+func jsonSize(x any) int {
+	var b bytes.Buffer
+	if err := encodeJSON(&b, x); err != nil {
+		return math.MaxInt
+	}
+	return b.Len()
 }
 
 // err is nil without problems.
@@ -59,7 +65,7 @@ var kindNames = map[string]struct{ typ, msg string }{
 	huma.TypeString:  {"string_type", "must be a string"},
 	huma.TypeInteger: {"int_type", "must be an integer"},
 	huma.TypeNumber:  {"value_error", "must be a number"},
-	huma.TypeBoolean: {"value_error", "must be true or false"},
+	huma.TypeBoolean: {"bool_parsing", "must be true or false"},
 	huma.TypeObject:  {"object_type", "must be a JSON object"},
 	huma.TypeArray:   {"list_type", "must be a list"},
 }
@@ -81,7 +87,7 @@ func (v *validator) value(schema *huma.Schema, x any, loc []any, secret bool) {
 			return
 		}
 	case huma.TypeInteger, huma.TypeNumber:
-		if n, ok := x.(json.Number); ok {
+		if n, ok := x.(jsontext.Value); ok {
 			v.number(schema, n, loc, secret)
 			return
 		}
@@ -106,6 +112,9 @@ func (v *validator) value(schema *huma.Schema, x any, loc []any, secret bool) {
 }
 
 func (v *validator) wrongType(schema *huma.Schema, x any, loc []any, secret bool) {
+	for _, prop := range schema.Properties {
+		secret = secret || prop.WriteOnly // what stands in place of the object may be its secret
+	}
 	name := kindNames[schema.Type]
 	v.add(name.typ, loc, x, secret, nil, "%s", name.msg)
 }
@@ -139,20 +148,19 @@ func isUUID(s string) bool {
 	return ok
 }
 
-// isTimestamp also bounds the year, so that a time always fits in 64-bit microseconds.
 func isTimestamp(s string) bool {
-	_, err := time.Parse(time.RFC3339Nano, s)
-	return err == nil
+	var t api.Time
+	return t.UnmarshalText([]byte(s)) == nil
 }
 
-func (v *validator) number(schema *huma.Schema, n json.Number, loc []any, secret bool) {
+func (v *validator) number(schema *huma.Schema, n jsontext.Value, loc []any, secret bool) {
 	if schema.Type == huma.TypeInteger {
 		if _, err := strconv.ParseInt(n.String(), 10, 64); err != nil {
 			v.wrongType(schema, n, loc, secret)
 			return
 		}
 	}
-	f, err := n.Float64()
+	f, err := strconv.ParseFloat(n.String(), 64)
 	if err != nil || math.IsInf(f, 0) {
 		v.add("value_error", loc, nil, secret, nil, "number out of range")
 		return
@@ -208,7 +216,7 @@ func (v *validator) object(schema *huma.Schema, object map[string]any, loc []any
 		}
 	}
 	if limit, ok := schema.Extensions[extMaxBytes].(int); ok {
-		if text, err := json.Marshal(object); err != nil || len(text) > limit {
+		if jsonSize(object) > limit {
 			v.add("value_error", loc, nil, secret, map[string]any{"max_bytes": limit}, "at most %d bytes of JSON", limit)
 		}
 	}

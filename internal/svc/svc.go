@@ -50,7 +50,7 @@ type Group struct {
 const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 120 * time.Second
-	maxHeaderBytes    = 64 << 10 // httpx refuses half of it with an answer of its own
+	maxHeaderBytes    = 256 << 10 // httpx refuses an eighth of it with an answer of its own
 	closeTimeout      = 2 * time.Second
 )
 

@@ -69,6 +69,7 @@ type Config struct {
 	Host struct {
 		HostDatabaseURL secret.String `env:"AGENTS_DATABASE_URL"`
 		HostAPIKey      secret.String `env:"AGENTS_API_KEY"`
+		HostLLMKey      secret.String `env:"LLM_API_KEY"`
 		HostTurnTimeout time.Duration `env:"TURN_TIMEOUT_SECONDS"`
 	}
 }
@@ -226,6 +227,7 @@ func (c *Config) checkProduction(k *config.Checks) {
 		{Name: "CREDENTIALS_ENCRYPTION_KEY", Value: c.CredentialsEncryptionKey},
 		{Name: "CALLBACK_SIGNING_KEY", Value: c.CallbackSigningKey},
 		{Name: "EMBEDDING_API_KEY", Value: c.EmbeddingAPIKey},
+		{Name: "LLM_API_KEY", Value: c.Host.HostLLMKey}, // sent to the provider: it must not be a key of ours
 	}
 	for _, key := range c.ServiceKeys() {
 		secrets = append(secrets, config.Named{Name: "AGENTS_SERVICE_API_KEY", Value: key})

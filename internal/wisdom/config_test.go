@@ -233,7 +233,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		"NETWORK_MAX_PARTICIPANTS": "50", "NETWORK_CALL_TIMEOUT_SECONDS": "25", "NETWORK_DELIVERY_MAX_ATTEMPTS": "8",
 		"NETWORK_DELIVERY_BACKOFF_SECONDS": "2", "INVOKE_ENDPOINT_ALLOWED_HOSTS": "", "EGRESS_ALLOWLIST_ONLY": "false",
 		"RATE_LIMIT_PER_MINUTE": "120", "TRUSTED_PROXIES": "", "CORS_ALLOWED_ORIGINS": "", "MAX_BODY_BYTES": "1048576",
-		"SHUTDOWN_GRACE_SECONDS": "20", "LOG_LEVEL": "info",
+		"SHUTDOWN_GRACE_SECONDS": "20", "LOG_LEVEL": "info", "LLM_API_KEY": "[unset]",
 		"AGENTS_DATABASE_URL": "[unset]", "AGENTS_API_KEY": "[unset]", "TURN_TIMEOUT_SECONDS": "0", // the other service's, only compared
 	}
 	got := map[string]string{}

@@ -96,9 +96,8 @@ func (s *Service) Send(ctx context.Context, p principal.Principal, name, content
 	now := s.Now()
 	message := id.New[id.Message]()
 	h := Holder{Owner: p.User, Message: message, Node: s.node}
-	started, err := s.event(Started{Message: message, Entity: name, Created: now})
-	if err != nil {
-		return nil, err
+	started := func(created time.Time) (Event, error) {
+		return s.event(Started{Message: message, Entity: name, Created: created})
 	}
 	// The turn is known here before it is known to the database, so that neither
 	// Drain nor a deletion can overlook it.
@@ -126,7 +125,7 @@ func (s *Service) Send(ctx context.Context, p principal.Principal, name, content
 		s.leave(r)
 		return nil, accepted.Refusal
 	}
-	s.begin(turnCtx, r, accepted.Entity, content, now)
+	s.begin(turnCtx, r, accepted.Entity, content, accepted.Created)
 	return sent, nil
 }
 

@@ -29,7 +29,8 @@ type Start struct {
 	Once    entity.Once
 	Now     time.Time
 	Lease   time.Time
-	Started Event // the first event, number 1
+	// Started makes the first event, number 1, from when the message counts as sent.
+	Started func(created time.Time) (Event, error)
 }
 
 // Current is what a store found when a message came in.
@@ -83,6 +84,7 @@ type Accepted struct {
 	Replay  *entity.Record
 	Refusal *fault.Error
 	Ended   *id.Message // an abandoned turn that was failed on the way
+	Created time.Time   // when the message counts as sent: after the one before it
 }
 
 // TurnState is what readers need to know of a turn.

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"io"
 	"math"
-	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/IntunoAI/intuno-go/api"
@@ -30,21 +28,6 @@ type sendBody struct {
 	Content string `json:"content" minLength:"1" maxLength:"65536"`
 }
 
-// wantsEvents reports whether an Accept header names the media type of event streams.
-func wantsEvents(accept string) bool {
-	for part := range strings.SplitSeq(accept, ",") {
-		media, params, err := mime.ParseMediaType(part)
-		if err != nil || media != httpx.EventStream {
-			continue
-		}
-		q, err := strconv.ParseFloat(params["q"], 64)
-		if err != nil || q > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 func (a *API) sendMessage(ctx context.Context, p principal.Principal, in *sendInput) (httpx.Reply, error) {
 	key, err := once(in.Key, map[string]any{"content": in.Body.Content})
 	if err != nil {
@@ -58,7 +41,7 @@ func (a *API) sendMessage(ctx context.Context, p principal.Principal, in *sendIn
 		return httpx.Reply{}, repeat(sent.Refusal)
 	}
 	var reply httpx.Reply
-	if wantsEvents(in.Accept) {
+	if httpx.AcceptsEvents(in.Accept) {
 		if reply, err = a.events(ctx, p, in.Name, sent.Message, 0); err != nil {
 			return httpx.Reply{}, err
 		}

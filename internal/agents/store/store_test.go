@@ -264,7 +264,7 @@ func begin(t *testing.T, s *store.Store, owner id.User, name, node, onceKey stri
 	t.Helper()
 	h := chat.Holder{Owner: owner, Message: id.New[id.Message](), Node: node}
 	_, err := s.StartTurn(t.Context(), chat.Start{Holder: h, Entity: name, Content: "hello", Now: start, Lease: start.Add(5 * time.Second),
-		Once: entity.Once{Key: onceKey, Fingerprint: "f"}, Started: chat.Event{Name: "message.started", Data: []byte("{}")}},
+		Once: entity.Once{Key: onceKey, Fingerprint: "f"}, Started: started},
 		func(chat.Current) chat.Verdict { return chat.Verdict{} })
 	if err != nil {
 		t.Fatal(err)
@@ -414,13 +414,18 @@ func TestManyAppendsGetEveryNumberOnce(t *testing.T) {
 	})
 }
 
+// started is the first event of a turn, whenever that began.
+func started(time.Time) (chat.Event, error) {
+	return chat.Event{Name: "message.started", Data: []byte("{}")}, nil
+}
+
 func TestTheDatabaseAllowsOneRunningTurn(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store, db *sqldb.DB) {
 		create(t, s, ada, "aria")
 		begin(t, s, ada, "aria", "node1", "")
 		// admit lies: it accepts although a turn runs.
 		h := chat.Holder{Owner: ada, Message: id.New[id.Message](), Node: "node2"}
-		_, err := s.StartTurn(t.Context(), chat.Start{Holder: h, Entity: "aria", Now: start, Lease: start}, func(chat.Current) chat.Verdict { return chat.Verdict{} })
+		_, err := s.StartTurn(t.Context(), chat.Start{Holder: h, Entity: "aria", Now: start, Lease: start, Started: started}, func(chat.Current) chat.Verdict { return chat.Verdict{} })
 		if err == nil {
 			t.Error("a second turn was accepted")
 		}

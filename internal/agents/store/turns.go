@@ -46,7 +46,8 @@ func (s *Store) StartTurn(ctx context.Context, start chat.Start, admit func(chat
 		if err := keep.put(ctx, q); err != nil {
 			return err
 		}
-		return insertTurn(ctx, q, start, current.Entity.ID)
+		done.Created, err = insertTurn(ctx, q, start, current.Entity.ID)
+		return err
 	})
 	if err != nil {
 		return chat.Accepted{}, err
@@ -72,18 +73,25 @@ func currentTurn(ctx context.Context, q *query.Queries, start chat.Start) (chat.
 	return current, err
 }
 
-func insertTurn(ctx context.Context, q *query.Queries, start chat.Start, of id.Entity) error {
+// insertTurn returns when the message counts as sent: when it was, but never before
+// the message that it follows, which may have been stored while this one waited.
+func insertTurn(ctx context.Context, q *query.Queries, start chat.Start, of id.Entity) (time.Time, error) {
 	owner, message := string(start.Owner), string(start.Message)
-	seq, err := q.NextSeq(ctx, query.NextSeqParams{EntityID: string(of), OwnerID: owner})
-	if err != nil {
-		return err
+	last, err := q.LastMessage(ctx, query.LastMessageParams{EntityID: string(of), OwnerID: owner})
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, err
 	}
-	now := clock.Micros(start.Now)
-	return errors.Join(
+	seq, now := last.Seq+1, max(clock.Micros(start.Now), last.CreatedUs+1)
+	created := clock.FromMicros(now)
+	started, err := start.Started(created)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return created, errors.Join(
 		q.TouchEntity(ctx, query.TouchEntityParams{LastActiveUs: &now, ID: string(of), OwnerID: owner}),
 		q.InsertMessage(ctx, query.InsertMessageParams{ID: message, EntityID: string(of), OwnerID: owner, Seq: seq, Content: start.Content, CreatedUs: now}),
 		q.InsertTurn(ctx, query.InsertTurnParams{MessageID: message, EntityID: string(of), OwnerID: owner, Node: start.Node, LeaseUntilUs: clock.Micros(start.Lease)}),
-		q.InsertEvent(ctx, query.InsertEventParams{MessageID: message, Seq: 1, OwnerID: owner, Name: start.Started.Name, Data: string(start.Started.Data)}),
+		q.InsertEvent(ctx, query.InsertEventParams{MessageID: message, Seq: 1, OwnerID: owner, Name: started.Name, Data: string(started.Data)}),
 	)
 }
 

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
-	"strings"
 
 	"github.com/IntunoAI/intuno-go/api"
 	"github.com/IntunoAI/intuno-go/internal/httpx"
@@ -150,7 +148,7 @@ type sendMessageBody struct {
 }
 
 func (h *Personal) send(ctx context.Context, p principal.Principal, in *sendMessageInput) (httpx.Reply, error) {
-	if !acceptsEvents(in.Accept) {
+	if !httpx.AcceptsEvents(in.Accept) {
 		return passOn(h.Service.Send(ctx, p, in.Name, in.Body.Content, string(in.Once)))
 	}
 	s, err := h.Service.SendStream(ctx, p, in.Name, in.Body.Content, string(in.Once))
@@ -158,17 +156,6 @@ func (h *Personal) send(ctx context.Context, p principal.Principal, in *sendMess
 		return httpx.Reply{}, err
 	}
 	return passStream(s, httpx.EventStream, replayed(s.Replayed)), nil
-}
-
-// acceptsEvents reports whether an Accept header names event streams.
-func acceptsEvents(accept string) bool {
-	for part := range strings.SplitSeq(accept, ",") {
-		media, _, err := mime.ParseMediaType(part)
-		if err == nil && media == httpx.EventStream {
-			return true
-		}
-	}
-	return false
 }
 
 type messagesInput struct {

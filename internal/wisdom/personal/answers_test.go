@@ -134,14 +134,14 @@ func TestLastEventIDIsANumberOrNothing(t *testing.T) {
 	b := newBench(t)
 	p := b.user(t, auth.Free)
 	b.host.open = func(personal.Call) (personal.Stream, error) { return personal.Stream{}, nil }
-	for last, want := range map[string]string{"": "", "0": "0", "7": "7", "007": "7", "9223372036854775807": "9223372036854775807"} {
+	for last, want := range map[string]string{"": "", "0": "0", "7": "7", "007": "7", "9223372036854775807": "9223372036854775807", "99999999999999999999999": "9223372036854775807"} {
 		_, err := b.Events(t.Context(), p, "aria", "m", last)
 		if c := b.host.calls[len(b.host.calls)-1]; err != nil || c.After != want || c.Message != "m" {
 			t.Errorf("%q: got %+v, %v, want after %q", last, c, err, want)
 		}
 	}
 	b.host.calls = nil
-	for _, last := range []string{"-1", "+1", "1.0", "x", "0x1", "1 ", "1, 2", "9223372036854775808", "٣"} {
+	for _, last := range []string{"-1", "+1", "1.0", "x", "0x1", "1 ", "1, 2", "٣"} {
 		if _, err := b.Events(t.Context(), p, "aria", "m", last); !fault.Is(err, fault.BadRequest) || !fault.HasCode(err, "bad_request") {
 			t.Errorf("%q: got %v, want 400", last, err)
 		}

@@ -3,6 +3,7 @@ package personal
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -90,7 +91,7 @@ func (s *Service) Events(ctx context.Context, p principal.Principal, name string
 	c := Call{Op: FollowMessage, Name: name, Message: message}
 	if last != "" {
 		n, err := strconv.ParseUint(last, 10, 63)
-		if err != nil {
+		if err != nil && !errors.Is(err, strconv.ErrRange) { // a number beyond the range is cut to it
 			return Stream{}, fault.New(fault.BadRequest, "bad_request", "Last-Event-ID must be a non-negative integer")
 		}
 		c.After = strconv.FormatUint(n, 10)

@@ -23,8 +23,8 @@ DELETE FROM idempotency WHERE (owner_id, scope, key) IN (
 -- name: RunningTurn :one
 SELECT message_id, node, lease_until_us FROM turns WHERE entity_id = $1 AND owner_id = $2 AND ended_us IS NULL;
 
--- name: NextSeq :one
-SELECT CAST(COALESCE(MAX(seq), 0) + 1 AS BIGINT) FROM messages WHERE entity_id = $1 AND owner_id = $2;
+-- name: LastMessage :one
+SELECT seq, created_us FROM messages WHERE entity_id = $1 AND owner_id = $2 ORDER BY seq DESC LIMIT 1;
 
 -- name: InsertMessage :exec
 INSERT INTO messages (id, entity_id, owner_id, seq, role, content, status, tool_calls, created_us)

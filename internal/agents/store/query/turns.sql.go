@@ -385,6 +385,27 @@ func (q *Queries) LapsedTurns(ctx context.Context, arg LapsedTurnsParams) ([]Lap
 	return items, nil
 }
 
+const lastMessage = `-- name: LastMessage :one
+SELECT seq, created_us FROM messages WHERE entity_id = $1 AND owner_id = $2 ORDER BY seq DESC LIMIT 1
+`
+
+type LastMessageParams struct {
+	EntityID string
+	OwnerID  string
+}
+
+type LastMessageRow struct {
+	Seq       int64
+	CreatedUs int64
+}
+
+func (q *Queries) LastMessage(ctx context.Context, arg LastMessageParams) (LastMessageRow, error) {
+	row := q.db.QueryRowContext(ctx, lastMessage, arg.EntityID, arg.OwnerID)
+	var i LastMessageRow
+	err := row.Scan(&i.Seq, &i.CreatedUs)
+	return i, err
+}
+
 const listEvents = `-- name: ListEvents :many
 SELECT seq, name, data FROM events
 WHERE message_id = $1 AND owner_id = $2 AND seq > $3
@@ -573,22 +594,6 @@ func (q *Queries) MessagesBefore(ctx context.Context, arg MessagesBeforeParams) 
 		return nil, err
 	}
 	return items, nil
-}
-
-const nextSeq = `-- name: NextSeq :one
-SELECT CAST(COALESCE(MAX(seq), 0) + 1 AS BIGINT) FROM messages WHERE entity_id = $1 AND owner_id = $2
-`
-
-type NextSeqParams struct {
-	EntityID string
-	OwnerID  string
-}
-
-func (q *Queries) NextSeq(ctx context.Context, arg NextSeqParams) (int64, error) {
-	row := q.db.QueryRowContext(ctx, nextSeq, arg.EntityID, arg.OwnerID)
-	var column_1 int64
-	err := row.Scan(&column_1)
-	return column_1, err
 }
 
 const putOnce = `-- name: PutOnce :exec
