@@ -340,7 +340,7 @@ func TestAHeaderBeyondTheCapIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		_, _ = fmt.Fprintf(conn, "GET /quick HTTP/1.1\r\nHost: x\r\nX-Big: %s\r\n\r\n", bytes.Repeat([]byte("a"), 80<<10))
+		_, _ = fmt.Fprintf(conn, "GET /quick HTTP/1.1\r\nHost: x\r\nX-Big: %s\r\n\r\n", bytes.Repeat([]byte("a"), 300<<10))
 	}()
 	answer := make([]byte, 12)
 	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 431" {
