@@ -4,10 +4,11 @@
 
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
+ENV GOCACHE=/go/cache
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
-RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/cache \
     CGO_ENABLED=0 go build -trimpath -o /out/intuno ./cmd/intuno
 # Where SQLite files go when no PostgreSQL is configured; scratch cannot make folders.
 RUN mkdir /out/data
