@@ -28,9 +28,9 @@ type LimitStore interface {
 }
 
 // Limiter counts requests in fixed windows. Taking a count is one map access under
-// a shard's lock; with a store, Run exchanges counts with other nodes four times a
-// second, so a limit is exact on one node and up to a quarter of a second late on
-// several.
+// a shard's lock, so a limit is exact on one node. With a store, Run exchanges counts
+// four times a second: a node tells what is new and learns the total of those keys, so
+// each further node may let one request too many pass, and what fits in that delay.
 type Limiter struct {
 	limit  int64
 	seed   maphash.Seed

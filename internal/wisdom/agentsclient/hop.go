@@ -37,10 +37,10 @@ var (
 // hop is a pool of connections to the one host. It writes HTTP/1.1 requests itself
 // and reads answers with net/http's reader. In return for about 200 lines it gives
 // what http.Transport and fasthttp.HostClient do not: no request is ever sent twice,
-// whatever its method or headers; a request that never left is
-// told from one with an unknown outcome; nothing is written that request.go does not
-// write; a connection with unread bytes on it is never used again, so that no answer
-// can reach the wrong user; and it costs a quarter less time than http.Transport.
+// whatever its method or headers; a request that never left is told from one with an
+// unknown outcome; nothing is written that request.go does not write; and a connection
+// with unread bytes on it is never used again, so that no answer can reach the wrong
+// user. `make bench` compares it with a bare reverse proxy.
 type hop struct {
 	addr    string // host:port
 	tls     *tls.Config
