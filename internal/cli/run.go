@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -31,7 +32,7 @@ type process struct {
 }
 
 // gcPercent lets the heap grow to five times what is live before it is collected.
-// What is live is small (a few megabytes), so this trades little memory for fewer
+// What is live is small (a few megabytes, see fitGC), so this trades little memory for fewer
 // collections under load; `make bench` prints both. GOGC in the environment wins.
 const gcPercent, defaultGCPercent = 400, 100
 
@@ -43,9 +44,24 @@ func newProcess(errOut io.Writer, level string, grace time.Duration) *process {
 	_ = l.UnmarshalText([]byte(level)) // Check has told the fault
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return &process{
-		log:     slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: l})),
-		metrics: metrics, grace: grace, config: map[string][]config.Setting{},
+	log := slog.New(slog.NewJSONHandler(errOut, &slog.HandlerOptions{Level: l}))
+	slog.SetDefault(log) // net/http writes what peers send at the wrong moment to the standard logger
+	return &process{log: log, metrics: metrics, grace: grace, config: map[string][]config.Setting{}}
+}
+
+// largeHeap is when memory counts for more than collections: the copy of a large
+// registry lives as long as the process.
+const largeHeap = 128 << 20 // bytes
+
+// fitGC goes back to the runtime's own pace if the services hold much.
+func fitGC() {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	if m.HeapAlloc < largeHeap {
+		return
+	}
+	if before := debug.SetGCPercent(defaultGCPercent); before != gcPercent {
+		debug.SetGCPercent(before) // GOGC in the environment
 	}
 }
 
@@ -56,6 +72,7 @@ func (p *process) newWisdom(ctx context.Context, cfg wisdom.Config) (svc.Service
 	if err != nil {
 		return nil, fmt.Errorf("start wisdom: %w", err)
 	}
+	fitGC()
 	return s, nil
 }
 

@@ -9,19 +9,27 @@ type block struct {
 	date   string // when, year and month; "" where the source gives none
 }
 
-// blocks are the IANA special-purpose address registries for IPv4 and IPv6, whole,
-// whether an entry is globally reachable or not, as they stood when RFC 9780 (April
-// 2025) was their newest entry; and, marked so, what contract §16 adds. A new entry
-// upstream belongs here with its date.
+// blocks are the IANA special-purpose address registries for IPv4 and IPv6, every
+// entry, whether globally reachable or not and also inside a larger one, as they stood
+// when RFC 9780 (April 2025) was their newest entry; and, marked so, what contract §16
+// adds. The dates are the registries' allocation dates. A new entry upstream belongs
+// here with its date.
 // Package netip's own predicates miss most of them.
 var blocks = []block{
 	{netip.MustParsePrefix("0.0.0.0/8"), "RFC 791, this network", "1981-09"},
+	{netip.MustParsePrefix("0.0.0.0/32"), "RFC 1122, this host", "1981-09"},
 	{netip.MustParsePrefix("10.0.0.0/8"), "RFC 1918, private use", "1996-02"},
 	{netip.MustParsePrefix("100.64.0.0/10"), "RFC 6598, shared address space", "2012-04"},
 	{netip.MustParsePrefix("127.0.0.0/8"), "RFC 1122, loopback", "1981-09"},
 	{netip.MustParsePrefix("169.254.0.0/16"), "RFC 3927, link local", "2005-05"},
 	{netip.MustParsePrefix("172.16.0.0/12"), "RFC 1918, private use", "1996-02"},
 	{netip.MustParsePrefix("192.0.0.0/24"), "RFC 6890, IETF protocol assignments", "2010-01"},
+	{netip.MustParsePrefix("192.0.0.0/29"), "RFC 7335, IPv4 service continuity", "2011-06"},
+	{netip.MustParsePrefix("192.0.0.8/32"), "RFC 7600, IPv4 dummy address", "2015-03"},
+	{netip.MustParsePrefix("192.0.0.9/32"), "RFC 7723, port control anycast", "2015-10"},
+	{netip.MustParsePrefix("192.0.0.10/32"), "RFC 8155, TURN anycast", "2017-02"},
+	{netip.MustParsePrefix("192.0.0.170/32"), "RFC 7050, NAT64 discovery", "2013-02"},
+	{netip.MustParsePrefix("192.0.0.171/32"), "RFC 7050, NAT64 discovery", "2013-02"},
 	{netip.MustParsePrefix("192.0.2.0/24"), "RFC 5737, documentation", "2010-01"},
 	{netip.MustParsePrefix("192.31.196.0/24"), "RFC 7535, AS112", "2014-12"},
 	{netip.MustParsePrefix("192.52.193.0/24"), "RFC 7450, AMT", "2014-12"},
@@ -43,7 +51,17 @@ var blocks = []block{
 	{netip.MustParsePrefix("64:ff9b:1::/48"), "RFC 8215, NAT64", "2017-06"},
 	{netip.MustParsePrefix("100::/64"), "RFC 6666, discard only", "2012-06"},
 	{netip.MustParsePrefix("100:0:0:1::/64"), "RFC 9780, dummy prefix", "2025-04"},
-	{netip.MustParsePrefix("2001::/23"), "RFC 2928, IETF protocol assignments, Teredo among them", "2000-09"},
+	{netip.MustParsePrefix("2001::/23"), "RFC 2928, IETF protocol assignments", "2000-09"},
+	{netip.MustParsePrefix("2001::/32"), "RFC 4380, Teredo", "2006-01"},
+	{netip.MustParsePrefix("2001:1::1/128"), "RFC 7723, port control anycast", "2015-10"},
+	{netip.MustParsePrefix("2001:1::2/128"), "RFC 8155, TURN anycast", "2017-02"},
+	{netip.MustParsePrefix("2001:1::3/128"), "RFC 9665, service registration anycast", "2024-04"},
+	{netip.MustParsePrefix("2001:2::/48"), "RFC 5180, benchmarking", "2008-04"},
+	{netip.MustParsePrefix("2001:3::/32"), "RFC 7450, AMT", "2014-12"},
+	{netip.MustParsePrefix("2001:4:112::/48"), "RFC 7535, AS112", "2014-12"},
+	{netip.MustParsePrefix("2001:10::/28"), "RFC 4843, ORCHID, deprecated", "2007-03"},
+	{netip.MustParsePrefix("2001:20::/28"), "RFC 7343, ORCHIDv2", "2014-07"},
+	{netip.MustParsePrefix("2001:30::/28"), "RFC 9374, drone identification", "2022-12"},
 	{netip.MustParsePrefix("2001:db8::/32"), "RFC 3849, documentation", "2004-07"},
 	{netip.MustParsePrefix("2002::/16"), "RFC 3056, 6to4", "2001-02"},
 	{netip.MustParsePrefix("2620:4f:8000::/48"), "RFC 7534, AS112", "2011-05"},

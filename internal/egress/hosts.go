@@ -88,8 +88,9 @@ func AddrsOf(rawURLs ...string) []string {
 	var addrs []string
 	for _, raw := range rawURLs {
 		scheme, rest, _ := strings.Cut(raw, "://")
+		scheme = strings.ToLower(scheme)
 		ports := map[string]string{"http": "80", "https": "443", "postgres": "5432", "postgresql": "5432"}
-		port := ports[strings.ToLower(scheme)]
+		port := ports[scheme]
 		if port == "" {
 			continue
 		}

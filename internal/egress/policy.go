@@ -1,7 +1,7 @@
 // Package egress decides which URLs supplied by users, cards or agents may be
-// contacted (contract §16): spelling, scheme, port, address. A URL is checked when it
-// is written, and the address again whenever it is dialled, because a name may
-// resolve to something else by then.
+// contacted (contract §16): spelling, scheme, port, address; and it contacts them. A
+// URL is checked when it is written, and the address again whenever it is dialled,
+// because a name may resolve to something else by then.
 //
 // What is not here: the requests of the services to each other and to the model
 // provider. Their URLs come from the operator.
@@ -9,6 +9,7 @@ package egress
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -44,7 +45,6 @@ type Config struct {
 type Policy struct {
 	config Config
 	own    []ownAddr
-	local  []netip.Addr // of this machine's interfaces
 
 	mu    sync.Mutex
 	known map[string][]netip.Addr // the last addresses seen for a name in own
@@ -62,7 +62,7 @@ func New(c Config) (*Policy, error) {
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
 	}
-	p := &Policy{config: c, local: interfaceAddrs(), known: map[string][]netip.Addr{}}
+	p := &Policy{config: c, known: map[string][]netip.Addr{}}
 	for _, text := range c.Own {
 		host, port, err := net.SplitHostPort(text)
 		if err != nil {
@@ -92,48 +92,44 @@ func parseOwn(host string, port uint16) (ownAddr, error) {
 	return ownAddr{name, addr, port}, err
 }
 
-// interfaceAddrs is best effort: without it loopback addresses still count as local.
-func interfaceAddrs() []netip.Addr {
-	nets, _ := net.InterfaceAddrs()
-	var addrs []netip.Addr
-	for _, n := range nets {
-		if prefix, err := netip.ParsePrefix(n.String()); err == nil {
-			addrs = append(addrs, prefix.Addr().Unmap())
-		}
-	}
-	return addrs
-}
-
 // Check tells whether rawURL may be stored as the address of a third party. A name
 // that does not resolve within 2 seconds is accepted: the dial decides. A refusal
 // is a 400 unsafe_url whose text names no address.
 func (p *Policy) Check(ctx context.Context, rawURL string) error {
-	t, err := parse(rawURL)
+	t, listed, err := p.admit(rawURL)
 	if err != nil {
-		return unsafe(err.Error())
-	}
-	if p.config.Production && t.scheme != "https" {
-		return unsafe("the URL must use https")
-	}
-	listed := p.listed(t)
-	switch {
-	case p.config.AllowlistOnly && !listed:
-		return unsafe("the host of the URL is not on the list of allowed hosts")
-	case !listed && !publicPort(t.port):
-		return unsafe("the port of the URL is not allowed")
-	case !listed && loopbackName(t.name), p.ownName(t):
-		return unsafe(refusedAddress)
+		return err
 	}
 	addrs := p.resolve(ctx, t)
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("check a URL: %w", err)
 	}
-	for _, addr := range addrs {
-		if p.isOwn(addr, t.port) || !listed && !p.AllowedAddr(addr, t.port) {
-			return unsafe(refusedAddress)
-		}
+	if !p.mayDialAll(addrs, t.port, listed) {
+		return unsafe(refusedAddress)
 	}
 	return nil
+}
+
+// admit is the part of the rules that needs no look-up: spelling, scheme, port,
+// literal addresses, names. listed tells whether the operator exempts the target from
+// the rules on addresses and ports.
+func (p *Policy) admit(rawURL string) (t target, listed bool, err error) {
+	t, err = parse(rawURL)
+	if err != nil {
+		return t, false, unsafe(err.Error())
+	}
+	listed = p.listed(t)
+	switch {
+	case p.config.Production && t.scheme != "https":
+		err = unsafe("the URL must use https")
+	case p.config.AllowlistOnly && !listed:
+		err = unsafe("the host of the URL is not on the list of allowed hosts")
+	case !listed && !publicPort(t.port):
+		err = unsafe("the port of the URL is not allowed")
+	case !listed && loopbackName(t.name), p.ownName(t), t.name == "" && !p.mayDial(t.addr, t.port, listed):
+		err = unsafe(refusedAddress)
+	}
+	return t, listed, err
 }
 
 const refusedAddress = "the URL leads to an address that is not allowed"
@@ -150,20 +146,39 @@ func (p *Policy) AllowedAddr(addr netip.Addr, port uint16) bool {
 	return publicPort(port) && publicAddr(addr) && !p.isOwn(addr, port)
 }
 
+// mayDial is the rule on addresses, for listed hosts too. Names among our own count
+// as in AllowedAddr.
+func (p *Policy) mayDial(addr netip.Addr, port uint16, listed bool) bool {
+	if listed {
+		return !p.isOwn(addr, port)
+	}
+	return p.AllowedAddr(addr, port)
+}
+
+// mayDialAll refuses an answer of the resolver as a whole for one bad address in it.
+func (p *Policy) mayDialAll(addrs []netip.Addr, port uint16, listed bool) bool {
+	return !slices.ContainsFunc(addrs, func(addr netip.Addr) bool { return !p.mayDial(addr, port, listed) })
+}
+
 // resolve returns the addresses of t, none if its name does not resolve in time,
 // and learns those of our own names at the same port, to compare.
 func (p *Policy) resolve(ctx context.Context, t target) []netip.Addr {
 	ctx, cancel := context.WithTimeout(ctx, resolveTime)
 	defer cancel()
-	addrs := []netip.Addr{t.addr}
-	if t.name != "" {
-		var err error
-		if addrs, err = p.lookup(ctx, t.name); err != nil {
-			return nil
-		}
+	addrs, err := p.addrs(ctx, t)
+	if err != nil {
+		return nil
 	}
-	p.learnOwn(ctx, t.port)
+	_ = p.learnOwn(ctx, t.port) // what stays unknown is settled at the dial
 	return addrs
+}
+
+// addrs returns where t leads, at least one address or an error.
+func (p *Policy) addrs(ctx context.Context, t target) ([]netip.Addr, error) {
+	if t.name == "" {
+		return []netip.Addr{t.addr}, nil
+	}
+	return p.lookup(ctx, t.name)
 }
 
 // lookup unmaps what it finds: the resolver of package net returns IPv4 addresses
@@ -173,6 +188,9 @@ func (p *Policy) lookup(ctx context.Context, name string) ([]netip.Addr, error) 
 	if err != nil {
 		return nil, fmt.Errorf("resolve a host: %w", err)
 	}
+	if len(found) == 0 {
+		return nil, errNoAddr
+	}
 	addrs := make([]netip.Addr, 0, len(found))
 	for _, addr := range found {
 		addrs = append(addrs, addr.Unmap())
@@ -180,19 +198,29 @@ func (p *Policy) lookup(ctx context.Context, name string) ([]netip.Addr, error) 
 	return addrs, nil
 }
 
+var (
+	errNoAddr     = errors.New("resolve a host: no address")
+	errUnknownOwn = errors.New("one of our own names has never resolved, so nobody can tell what it leads to")
+)
+
 // learnOwn looks our own names at that port up. A failed look-up keeps what was
-// known before.
-func (p *Policy) learnOwn(ctx context.Context, port uint16) {
+// known before; it is an error if nothing was.
+func (p *Policy) learnOwn(ctx context.Context, port uint16) error {
+	var fault error
 	for _, own := range p.own {
 		if own.name == "" || own.port != port {
 			continue
 		}
-		if addrs, err := p.lookup(ctx, own.name); err == nil {
-			p.mu.Lock()
+		addrs, err := p.lookup(ctx, own.name)
+		p.mu.Lock()
+		if err == nil {
 			p.known[own.name] = addrs
-			p.mu.Unlock()
+		} else if p.known[own.name] == nil {
+			fault = fmt.Errorf("%w: %w", errUnknownOwn, err)
 		}
+		p.mu.Unlock()
 	}
+	return fault
 }
 
 // ownName tells whether t spells one of our own addresses by its name.
@@ -206,29 +234,43 @@ func (p *Policy) ownName(t target) bool {
 // listeners. Every address of this machine stands for every other: a listener on
 // all interfaces answers on each.
 func (p *Policy) isOwn(addr netip.Addr, port uint16) bool {
-	addr = addr.Unmap().WithZone("")
-	same := func(own netip.Addr) bool {
-		own = own.Unmap().WithZone("")
-		return own == addr || p.isLocal(own) && p.isLocal(addr)
-	}
-	for _, own := range p.own {
-		if own.port != port {
+	var own []netip.Addr
+	for _, o := range p.own {
+		if o.port != port {
 			continue
 		}
-		if own.name == "" && same(own.addr) {
-			return true
+		if o.name == "" {
+			own = append(own, o.addr)
+			continue
 		}
 		p.mu.Lock()
-		known := p.known[own.name]
+		own = append(own, p.known[o.name]...)
 		p.mu.Unlock()
-		if slices.ContainsFunc(known, same) {
-			return true
-		}
 	}
-	return false
+	if len(own) == 0 {
+		return false
+	}
+	local := localAddrs()
+	isLocal := func(a netip.Addr) bool {
+		return a.IsLoopback() || a.IsUnspecified() || slices.Contains(local, a) // dialling the unspecified address reaches this machine
+	}
+	addr = addr.Unmap().WithZone("")
+	return slices.ContainsFunc(own, func(o netip.Addr) bool {
+		o = o.Unmap().WithZone("")
+		return o == addr || isLocal(o) && isLocal(addr)
+	})
 }
 
-// isLocal includes the unspecified address: dialling it reaches this machine.
-func (p *Policy) isLocal(addr netip.Addr) bool {
-	return addr.IsLoopback() || addr.IsUnspecified() || slices.Contains(p.local, addr)
+// localAddrs are the addresses of this machine's interfaces now: some machines get
+// theirs late or change them. It is best effort: without it loopback addresses still
+// count as local.
+func localAddrs() []netip.Addr {
+	nets, _ := net.InterfaceAddrs()
+	var addrs []netip.Addr
+	for _, n := range nets {
+		if prefix, err := netip.ParsePrefix(n.String()); err == nil {
+			addrs = append(addrs, prefix.Addr().Unmap())
+		}
+	}
+	return addrs
 }

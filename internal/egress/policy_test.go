@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"code.dny.dev/ssrf"
 
 	"github.com/IntunoAI/intuno-go/internal/fault"
 )
@@ -292,6 +295,30 @@ func TestEveryAddressOfEveryBlockIsRefused(t *testing.T) {
 	}
 }
 
+// The lists of another project, made from the same registries, hold nothing that ours
+// do not.
+func TestTheListsOfAnotherProjectHoldNoMore(t *testing.T) {
+	for _, prefix := range append(slices.Clone(ssrf.IPv4DeniedPrefixes), ssrf.IPv6DeniedPrefixes...) {
+		if !slices.ContainsFunc(blocks, func(b block) bool { return b.prefix.Bits() <= prefix.Bits() && b.prefix.Contains(prefix.Addr()) }) {
+			t.Errorf("%v is in no block", prefix)
+		}
+	}
+	if globalUnicast != ssrf.IPv6GlobalUnicast {
+		t.Errorf("global unicast is %v here and %v there", globalUnicast, ssrf.IPv6GlobalUnicast)
+	}
+}
+
+func TestTheBlocksAreInOrder(t *testing.T) {
+	date := regexp.MustCompile(`^(19|20)\d\d-(0[1-9]|1[0-2])$`)
+	seen := map[netip.Prefix]bool{}
+	for _, b := range blocks {
+		if b.prefix != b.prefix.Masked() || seen[b.prefix] || !date.MatchString(b.date) && !strings.HasPrefix(b.source, "added: ") || b.source == "" {
+			t.Errorf("%v (%s, %s) is no prefix, twice in the list, or without source and date", b.prefix, b.source, b.date)
+		}
+		seen[b.prefix] = true
+	}
+}
+
 // last is the highest address of a prefix.
 func last(p netip.Prefix) netip.Addr {
 	raw := p.Addr().AsSlice()
@@ -362,6 +389,7 @@ func TestAddressesOfTheOperatorsURLs(t *testing.T) {
 		"postgres:///x?host=a,b&port=1,2":   {"a:1", "a:2", "b:1", "b:2"},
 		"postgres://u:p%40w@db:1/x":         {"db:1"},
 		"POSTGRES://db/x?sslmode=verify-ca": {"db:5432"},
+		"POSTGRES:///x?host=db&port=5433":   {"db:5433"},
 	} {
 		if got := AddrsOf(raw); !slices.Equal(got, want) {
 			t.Errorf("AddrsOf(%q) = %q, want %q", raw, got, want)

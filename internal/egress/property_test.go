@@ -18,26 +18,25 @@ import (
 	"pgregory.net/rapid"
 )
 
-// dialAddr asks net/http, independently of parse, where a request for rawURL
-// would go. ASCII hosts it passes on as they are, which the test is spared.
-func dialAddr(t testing.TB, rawURL string) (host string, port string) {
+// httpHost asks net/http, independently of parse, which host a request for rawURL
+// would dial; "" if it refuses the URL.
+func httpHost(t testing.TB, rawURL string) string {
 	t.Helper()
 	if u, err := url.Parse(rawURL); err == nil && strings.IndexFunc(u.Host, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
-		return u.Hostname(), cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+		return u.Hostname() // ASCII hosts it passes on as they are, which the test is spared
 	}
 	dialled := make(chan string, 1)
 	stop := errors.New("stop")
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSHandshakeTimeout: 1,
 		DialContext: func(_ context.Context, _, addr string) (net.Conn, error) { dialled <- addr; return nil, stop }}}
-	_, err := client.Get(rawURL)
-	if !errors.Is(err, stop) {
-		t.Fatalf("net/http cannot use the accepted URL %q: %v", rawURL, err)
+	if _, err := client.Get(rawURL); !errors.Is(err, stop) {
+		return ""
 	}
-	host, port, err = net.SplitHostPort(<-dialled)
+	host, _, err := net.SplitHostPort(<-dialled)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return host, port
+	return host
 }
 
 // inetAton reads IPv4 as the C library does: 1..4 parts, each decimal, octal or
@@ -72,7 +71,18 @@ func soundURL(t testing.TB, raw string) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || strings.Contains(raw, "#") || utf8.RuneCountInString(raw) > maxURL {
 		t.Fatalf("accepted %q (%v)", raw, err)
 	}
-	host, port := dialAddr(t, raw)
+	to, err := parse(raw)
+	if err != nil {
+		t.Fatalf("accepted %q, which does not parse: %v", raw, err)
+	}
+	host, port := to.url.Hostname(), cmp.Or(to.url.Port(), map[string]string{"http": "80", "https": "443"}[to.url.Scheme])
+	// The request goes where the URL says, and the dialer reads the same out of it.
+	if other := strings.TrimSuffix(strings.ToLower(httpHost(t, raw)), "."); other != "" && other != host && !(to.addr.IsValid() && netip.MustParseAddr(other) == to.addr) {
+		t.Errorf("%q asks %q, but net/http would ask %q", raw, host, other)
+	}
+	if d, err := parseHostPort(net.JoinHostPort(host, port)); err != nil || d.name != to.name || d.addr != to.addr || d.port != to.port {
+		t.Errorf("%q asks %s and port %s, which the dialer reads as %+v, %v", raw, host, port, d, err)
+	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || !publicPort(uint16(n)) {
 		t.Errorf("%q dials port %s", raw, port)
 	}

@@ -1,16 +1,16 @@
 package egress
 
 import (
-	"context"
 	"errors"
 	"net"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 // maxURL is the longest URL, in characters.
@@ -30,6 +30,7 @@ type target struct {
 	name   string // lower case, ASCII, without trailing dot
 	addr   netip.Addr
 	port   uint16
+	url    *url.URL // with the host above, as a request needs it
 }
 
 // loopbackName reports the names that mean this machine by definition (RFC 6761
@@ -63,8 +64,44 @@ func parse(rawURL string) (target, error) {
 	if t.port, err = portOf(u); err != nil {
 		return target{}, err
 	}
-	t.name, t.addr, err = parseHost(u.Hostname())
-	return t, err
+	if t.name, t.addr, err = parseHost(u.Hostname()); err != nil {
+		return target{}, err
+	}
+	// From here on there is one spelling: the host that is checked is the host that is
+	// asked for, and connections are kept by it.
+	u.Host = t.authority()
+	t.url = u
+	return t, nil
+}
+
+// authority is the host as a URL and a Host header write it, without a default port.
+func (t target) authority() string {
+	host := t.name
+	if host == "" {
+		host = t.addr.String()
+	}
+	if t.scheme == "http" && t.port == 80 || t.scheme == "https" && t.port == 443 {
+		if strings.Contains(host, ":") {
+			return "[" + host + "]"
+		}
+		return host
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(t.port)))
+}
+
+// parseHostPort reads what a transport wants to dial: the authority of a parsed URL
+// with its port.
+func parseHostPort(text string) (target, error) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return target{}, errHost
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return target{}, errPort
+	}
+	name, addr, err := parseHost(host)
+	return target{name: name, addr: addr, port: uint16(n)}, err
 }
 
 // unsafeRune reports what has no place in a URL: controls, white space, invisible
@@ -149,31 +186,10 @@ func numeric(label string) bool {
 	return label == "" || label[0] != '_' && strings.Trim(label, "0123456789_") == ""
 }
 
-var errNoDial = errors.New("dials nothing")
-
-// toASCII folds an international name (UTS 46). The standard library does not
-// export that function, but applies it before it dials: so a transport that cannot
-// dial is asked where it would have gone. The answer is, by construction, the name
-// that a request would use.
+// toASCII folds an international name (UTS 46), with the rules that net/http has.
 func toASCII(host string) (string, error) {
 	if strings.IndexFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
 		return host, nil
 	}
-	dialled := make(chan string, 1)
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
-		dialled <- addr
-		return nil, errNoDial
-	}}
-	response, err := transport.RoundTrip(&http.Request{Method: http.MethodGet, Header: http.Header{}, URL: &url.URL{Scheme: "http", Host: host}})
-	if err == nil {
-		_ = response.Body.Close() // impossible: there is no connection
-		return "", errHost
-	}
-	select {
-	case addr := <-dialled:
-		ascii, _, err := net.SplitHostPort(addr)
-		return ascii, err
-	default:
-		return "", err
-	}
+	return idna.Lookup.ToASCII(host)
 }
