@@ -37,6 +37,8 @@ type param struct {
 	pattern    *regexp.Regexp
 	fallback   string // default of a query parameter
 	hasDefault bool
+	must       bool // a query parameter with the tag required:"true"
+	pointer    bool // nil if absent
 }
 
 type bodyPlan struct {
@@ -105,6 +107,8 @@ func newParam(f reflect.StructField, index int, s *schemas) (param, error) {
 		p.schema.Nullable = false
 	}
 	p.fallback, p.hasDefault = f.Tag.Lookup("default")
+	p.pointer = f.Type.Kind() == reflect.Pointer
+	p.must = f.Tag.Get("required") == "true"
 	if p.schema.Pattern != "" {
 		re, err := s.pattern(p.schema.Pattern)
 		if err != nil {
@@ -125,6 +129,7 @@ type call struct {
 	peer   string
 	id     string
 	body   []byte
+	parsed bool // body is one well-formed JSON value
 }
 
 // pathFound checks the patterns of path values: a miss is an unknown path.
@@ -173,6 +178,7 @@ func (c *call) parseBody() (any, error) {
 		return nil, fault.New(fault.BadRequest, api.CodeMalformedJSON,
 			"the body is not well-formed JSON (one value, UTF-8, no member name twice, at most %d levels deep)", maxDepth).Because(err)
 	}
+	c.parsed = true
 	return tree, nil
 }
 
@@ -222,17 +228,17 @@ func (c *call) bindParam(p *param, in reflect.Value, query map[string][]string, 
 			c.bindText(p, target, values[len(values)-1], v)
 		} else if p.hasDefault {
 			c.bindText(p, target, p.fallback, v)
-		} else if p.schema.Type != "" && target.Kind() != reflect.Pointer && p.required() {
+		} else if p.schema.Type != "" && p.required() {
 			v.add("missing", []any{"query", p.name}, nil, true, nil, "is required")
 		}
 	}
 	return nil
 }
 
-// required reports whether an absent query parameter is a problem: numbers without
-// a default are, everything else has a usable zero value.
+// required reports whether an absent query parameter is a problem: those that say so
+// are, and numbers without a default; everything else has a usable zero value.
 func (p *param) required() bool {
-	return p.schema.Type == huma.TypeInteger || p.schema.Type == huma.TypeNumber
+	return p.must || !p.pointer && (p.schema.Type == huma.TypeInteger || p.schema.Type == huma.TypeNumber)
 }
 
 func (v *validator) noNULs(values []string, name string) {
@@ -266,6 +272,14 @@ func (c *call) bindText(p *param, target reflect.Value, text string, v *validato
 		}
 		v.number(p.schema, jsontext.Value(strconv.FormatInt(n, 10)), loc, false)
 		target.SetInt(n)
+	case reflect.Float64:
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || !jsontext.Value(text).IsValid() { // Go also reads 0x1p0, 1_0 and Inf
+			v.add("value_error", loc, text, false, nil, "must be a number")
+			return
+		}
+		v.number(p.schema, jsontext.Value(strconv.FormatFloat(f, 'g', -1, 64)), loc, false)
+		target.SetFloat(f)
 	case reflect.Bool:
 		switch strings.ToLower(text) {
 		case "true", "1":

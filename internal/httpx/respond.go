@@ -3,7 +3,9 @@ package httpx
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"mime"
 	"net/http"
@@ -38,6 +40,8 @@ var statuses = map[fault.Kind]int{
 	fault.Timeout:          http.StatusGatewayTimeout,
 }
 
+const statusClientLeft = 499
+
 // statusOf is the status that fail gives err.
 func statusOf(err error) int {
 	f := fault.As(err)
@@ -52,13 +56,20 @@ func statusOf(err error) int {
 
 // fail renders an error, the only place that does. An error without a type, and an
 // internal fault, say "Internal error" and nothing else.
+//
+// A client that left is nobody's fault: the answer, which nobody reads, has the status
+// that nginx made usual for it, so that it does not count as an error of ours.
 func (x *exchange) fail(err error) {
 	x.err = err
 	f := fault.As(err)
+	if f == nil && x.r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		x.send(statusClientLeft, nil, nil)
+		return
+	}
 	if f == nil || f.Kind == fault.Internal {
 		f = fault.New(fault.Internal, api.CodeInternalError, "Internal error")
 	}
-	body := errorBody{Error: api.Error{Detail: f.Detail, Code: f.Code, RequestID: x.id}, Extra: f.Extra}
+	body := errorBody{Error: api.Error{Detail: f.Detail, Code: f.Code, RequestID: x.id}, Extra: x.members(f)}
 	if len(f.Problems) > 0 {
 		body.Detail = f.Problems
 	}
@@ -79,6 +90,22 @@ func (x *exchange) fail(err error) {
 		h["Cache-Control"] = noStore
 	}
 	x.send(statusOf(f), nil, func(b *bytes.Buffer) error { return encodeJSON(b, body) })
+}
+
+// members are the further members of an error body: those of the fault, and those that
+// the route embeds in every error.
+func (x *exchange) members(f *fault.Error) map[string]any {
+	if x.route == nil || x.route.embed == nil {
+		return f.Extra
+	}
+	var body []byte
+	if x.call != nil && x.call.parsed {
+		body = x.call.body
+	}
+	all := map[string]any{}
+	maps.Copy(all, x.route.embed(f, body))
+	maps.Copy(all, f.Extra)
+	return all
 }
 
 // errorBody is the one error body, with the further members of a fault.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"reflect"
 
+	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/principal"
 )
 
@@ -47,6 +48,7 @@ type Route struct {
 	params []param
 	serve  func(ctx context.Context, p principal.Principal, call *call) (Reply, error)
 	exempt bool // from the rate limit: probes
+	embed  ErrorMembers
 }
 
 // Option adjusts a Route.
@@ -65,6 +67,15 @@ func Returns[T any]() Option {
 
 // Probe exempts a route from the rate limit.
 func Probe() Option { return func(r *Route) { r.exempt = true } }
+
+// ErrorMembers returns the members that the error bodies of a route carry besides the
+// usual ones and under other names, for a protocol with an error format of its own. body is the JSON text of
+// the request's body, nil unless it was read and is well-formed. The fault's own
+// members win over equal ones.
+type ErrorMembers func(f *fault.Error, body []byte) map[string]any
+
+// EmbedErrors adds members to every error body of the route, whoever refuses.
+func EmbedErrors(members ErrorMembers) Option { return func(r *Route) { r.embed = members } }
 
 // Get is a row for GET, which also answers HEAD.
 func Get[I, O any](pattern string, access Access, h Handler[I, O], opts ...Option) Route {

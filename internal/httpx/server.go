@@ -169,6 +169,7 @@ type exchange struct {
 	w         http.ResponseWriter
 	r         *http.Request
 	route     *Route
+	call      *call // nil until the request is admitted
 	start     time.Time
 	id        string
 	peer      string
@@ -201,6 +202,7 @@ func (x *exchange) run(values []string) {
 		x.w.Header()["Cache-Control"] = noStore
 	}
 	c := &call{server: s, route: x.route, http: x.r, w: x.w, values: values, peer: x.peer, id: x.id}
+	x.call = c
 	if !c.pathFound() {
 		x.fail(fault.Missing("Path"))
 		return

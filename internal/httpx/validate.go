@@ -167,11 +167,14 @@ func (v *validator) number(schema *huma.Schema, n jsontext.Value, loc []any, sec
 	}
 	switch {
 	case schema.Minimum != nil && f < *schema.Minimum:
-		v.add("greater_than_equal", loc, n, secret, map[string]any{"ge": *schema.Minimum}, "must be at least %v", *schema.Minimum)
+		v.add("greater_than_equal", loc, n, secret, map[string]any{"ge": *schema.Minimum}, "must be at least %s", plain(*schema.Minimum))
 	case schema.Maximum != nil && f > *schema.Maximum:
-		v.add("less_than_equal", loc, n, secret, map[string]any{"le": *schema.Maximum}, "must be at most %v", *schema.Maximum)
+		v.add("less_than_equal", loc, n, secret, map[string]any{"le": *schema.Maximum}, "must be at most %s", plain(*schema.Maximum))
 	}
 }
+
+// plain writes a bound without an exponent.
+func plain(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 func (v *validator) list(schema *huma.Schema, list []any, loc []any, secret bool) {
 	switch {

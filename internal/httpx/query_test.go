@@ -1,0 +1,72 @@
+package httpx
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/IntunoAI/intuno-go/internal/principal"
+)
+
+type searchInput struct {
+	Text string   `query:"text" required:"true" maxLength:"5"`
+	Most *float64 `query:"most" minimum:"0" maximum:"1000000"`
+}
+
+func TestQueriesMayBeRequiredAndFractions(t *testing.T) {
+	s, _ := testServer(t, func(o *Options) {
+		o.Routes = append(o.Routes, Get("/search", User, func(_ context.Context, _ principal.Principal, in *searchInput) (string, error) {
+			if in.Most == nil {
+				return in.Text, nil
+			}
+			return fmt.Sprint(in.Text, *in.Most), nil
+		}))
+	})
+	for query, want := range map[string]string{
+		"?text=":                "200 \"\"",
+		"?text=a&most=0.25":     "200 \"a0.25\"",
+		"?text=a&most=1e6":      "200 \"a1e+06\"",
+		"":                      "422 missing text",
+		"?text=abcdef":          "422 string_too_long text",
+		"?text=a&most=x":        "422 value_error most",
+		"?text=a&most=NaN":      "422 value_error most",
+		"?text=a&most=Inf":      "422 value_error most",
+		"?text=a&most=1e400":    "422 value_error most",
+		"?text=a&most=":         "422 value_error most",
+		"?text=a&most=-0.1":     "422 greater_than_equal most",
+		"?text=a&most=1000001":  "422 less_than_equal most 1000000",
+		"?most=-1":              "422 missing text greater_than_equal most",
+		"?text=%00&most=-1e-30": "422 most",
+	} {
+		r := do(s, "GET", "/search"+query, "")
+		got := fmt.Sprint(r.Code, " ", r.Body)
+		for part := range strings.SplitSeq(want, " ") {
+			if !strings.Contains(got, part) {
+				t.Errorf("%s: got %s, want %s", query, got, want)
+			}
+		}
+	}
+}
+
+func TestAClientThatLeftIsNoErrorOfOurs(t *testing.T) {
+	var log bytes.Buffer
+	s, _ := testServer(t, func(o *Options) {
+		o.Log = slog.New(slog.NewJSONHandler(&log, nil))
+		o.Routes = append(o.Routes, Get("/slow", Public, func(ctx context.Context, _ principal.Principal, _ *struct{}) (string, error) {
+			<-ctx.Done()
+			return "", fmt.Errorf("fetch something: %w", ctx.Err())
+		}))
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequest("GET", "/slow", nil).WithContext(ctx)
+	rec := httptest.NewRecorder()
+	s.ServeHTTP(rec, r)
+	if rec.Code != 499 || !strings.Contains(log.String(), `"level":"INFO"`) || strings.Contains(log.String(), "ERROR") {
+		t.Errorf("status %d, log %s", rec.Code, &log)
+	}
+}
