@@ -23,6 +23,10 @@ func New[T ~string]() T {
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand aborts the process instead
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
+	return format[T](b)
+}
+
+func format[T ~string](b [16]byte) T {
 	var s [36]byte
 	hex.Encode(s[0:8], b[0:4])
 	hex.Encode(s[9:13], b[4:6])
@@ -54,3 +58,19 @@ func Parse[T ~string](s string) (T, bool) {
 	}
 	return T(strings.ToLower(s)), true
 }
+
+// Bytes returns the 16 bytes of an id, which must be one that New or Parse returned:
+// for memory copies of many.
+func Bytes[T ~string](s T) (b [16]byte) {
+	digits := make([]byte, 0, 32)
+	for i := range len(s) {
+		if s[i] != '-' {
+			digits = append(digits, s[i])
+		}
+	}
+	_, _ = hex.Decode(b[:], digits[:min(len(digits), 32)])
+	return b
+}
+
+// OfBytes is the way back from Bytes.
+func OfBytes[T ~string](b [16]byte) T { return format[T](b) }

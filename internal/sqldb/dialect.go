@@ -17,6 +17,39 @@ func (d Dialect) SkipLocked() string {
 	return ""
 }
 
+// Stamp is the SQL expression for a column stamp of a table that readers follow: its
+// value grows from one change to the next.
+//
+// On PostgreSQL it is the transaction's own number, because transactions do not commit
+// in the order in which a sequence hands out numbers. On SQLite, where one transaction
+// writes at a time, it counts.
+func (d Dialect) Stamp(table string) string {
+	if d.postgres {
+		return "CAST(CAST(pg_current_xact_id() AS TEXT) AS BIGINT)"
+	}
+	return "(SELECT COALESCE(MAX(stamp), 0) + 1 FROM " + table + ")"
+}
+
+// Horizon is the query for two numbers, low and high, to be asked before the rows of
+// that table are read. Whatever is not visible yet will have a stamp of at least low:
+// the next reading starts there. Whatever is visible has a stamp below high, unless it
+// was restored from another server; those stamps mean nothing and are left out.
+func (d Dialect) Horizon(table string) string {
+	if d.postgres {
+		return "SELECT CAST(CAST(pg_snapshot_xmin(s) AS TEXT) AS BIGINT), CAST(CAST(pg_snapshot_xmax(s) AS TEXT) AS BIGINT) FROM (SELECT pg_current_snapshot() AS s) AS now"
+	}
+	return "SELECT COALESCE(MAX(stamp), 0) + 1, COALESCE(MAX(stamp), 0) + 1 FROM " + table
+}
+
+// Contains is the condition that text stands somewhere in a column, literally. LIKE would
+// take time that grows with the product of both lengths, and SQLite bounds its patterns.
+func (d Dialect) Contains(column, text string) string {
+	if d.postgres {
+		return "strpos(" + column + ", " + text + ") > 0"
+	}
+	return "instr(" + column + ", " + text + ") > 0"
+}
+
 // String names the engine, for logs and reports.
 func (d Dialect) String() string {
 	if d.postgres {

@@ -3,6 +3,9 @@ package sqldb
 import (
 	"context"
 	"errors"
+	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,6 +49,30 @@ func openPostgres(ctx context.Context, o Options) (*DB, error) {
 		return nil, errors.Join(err, pool.Close())
 	}
 	return &DB{read: pool, write: pool, dialect: Dialect{postgres: true}}, nil
+}
+
+// Addrs returns the "host:port" of the servers that a URL of Open may lead to, as the
+// driver understands it, its environment included. SQLite, Unix sockets and URLs that
+// Open refuses give none.
+func Addrs(rawURL string) []string {
+	if !strings.HasPrefix(rawURL, "postgres://") && !strings.HasPrefix(rawURL, "postgresql://") {
+		return nil
+	}
+	config, err := pgx.ParseConfig(rawURL)
+	if err != nil {
+		return nil
+	}
+	var addrs []string
+	add := func(host string, port uint16) {
+		if addr := net.JoinHostPort(host, strconv.Itoa(int(port))); host != "" && !strings.HasPrefix(host, "/") && !slices.Contains(addrs, addr) {
+			addrs = append(addrs, addr)
+		}
+	}
+	add(config.Host, config.Port)
+	for _, f := range config.Fallbacks {
+		add(f.Host, f.Port)
+	}
+	return addrs
 }
 
 func setDefault(params map[string]string, key, value string) {
