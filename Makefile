@@ -7,10 +7,10 @@ TESTFLAGS ?=
 BENCHFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run check test lint fmt fuzz bench e2e generate clean
+.PHONY: help build run check test lint fmt fuzz bench bench-discovery bench-index e2e generate clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/intuno, static and without paths of this machine
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/intuno
@@ -45,6 +45,12 @@ fuzz: ## every fuzz target for FUZZTIME (default 10s)
 
 bench: ## measure requests and latency, printed as ratios
 	$(GO) run ./bench $(BENCHFLAGS)
+
+bench-discovery: ## measure how well discovery finds: DATA=folder with agents.jsonl and queries.jsonl
+	$(GO) run ./bench/discovery -data "$(DATA)" $(BENCHFLAGS)
+
+bench-index: ## measure the search index with 10k, 100k and 1M agents (takes minutes and 6 GB)
+	$(GO) run ./bench/index $(BENCHFLAGS)
 
 generate: ## generate the query packages (needs sqlc, or builds it)
 	./tools/generate.sh

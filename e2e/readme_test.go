@@ -41,7 +41,7 @@ func generatedSecret(s *stack, name string) string {
 func TestTheReadmesCurlLinesWorkAsPrinted(t *testing.T) {
 	s := embedded(t)
 	url := s.wisdoms[0].url
-	script := "set -euo pipefail\n" + readmeBlock(t, "quickstart") + "\n" +
+	script := "set -euo pipefail\n" + readmeBlock(t, "quickstart") + "\n" + readmeBlock(t, "discovery") + "\n" +
 		`USER_ID=$(curl -sS $API/auth/me -H "$AUTH" | sed 's/.*"id":"\([^"]*\)".*/\1/')` + "\n" + readmeBlock(t, "delegation")
 	script = strings.ReplaceAll(script, "http://localhost:8000", url)
 	cmd := exec.Command("bash", "-c", script)
@@ -54,7 +54,7 @@ func TestTheReadmesCurlLinesWorkAsPrinted(t *testing.T) {
 	wants := []string{
 		`"email":"ada@example.org"`, `"name":"aria"`, `"reply":`, `Rome`, `event: reply.completed`,
 		`"code":"entity_quota_exceeded"`, `"status":"paused"`, `"code":"entity_paused"`, `"status":"active"`,
-		`"version":1`, `"plan":"free"`, `"agent_id":"weather-`,
+		`"version":1`, `"plan":"free"`, `"name":"Polyglot"`, `[{"id":`, `"name":"Weather Oracle"`, `"agent_id":"weather-`,
 	}
 	rest := string(out)
 	for _, want := range wants {

@@ -24,11 +24,13 @@ const module = "github.com/IntunoAI/intuno-go/"
 // tree is the shape of the repository: every package, and what of the repository it
 // may import. A package that is not listed fails the test.
 var tree = map[string][]string{
-	"api":        {},
-	"web":        {},
-	"bench":      {"api", "internal/..."},
-	"e2e":        {"api", "internal/testkit"},
-	"cmd/intuno": {"internal/cli"},
+	"api":             {},
+	"web":             {},
+	"bench":           {"api", "internal/..."},
+	"bench/discovery": {"internal/..."},
+	"bench/index":     {"internal/..."},
+	"e2e":             {"api", "internal/testkit"},
+	"cmd/intuno":      {"internal/cli"},
 
 	"internal/clock":     {},
 	"internal/fault":     {},
@@ -41,19 +43,22 @@ var tree = map[string][]string{
 	"internal/sqldb":     {"internal/fault", "internal/clock"},
 	"internal/httpx":     {"api", "internal/clock", "internal/fault", "internal/id", "internal/principal"},
 	"internal/egress":    {"internal/fault"},
+	"internal/embedding": {"internal/clock", "internal/secret"},
 	"internal/probe":     {"internal/clock"},
+	"internal/search":    {},
 	"internal/svc":       {"api", "internal/config", "internal/id"},
 	"internal/testkit":   {"api", "internal/sqldb", "internal/clock", "internal/id"},
 	"internal/cli":       {"internal/agents", "internal/clock", "internal/config", "internal/fault", "internal/id", "internal/secret", "internal/sqldb", "internal/svc", "internal/wisdom", "internal/wisdom/auth", "internal/wisdom/store", "internal/agents/store"},
 
-	"internal/wisdom":              {"api", "web", "internal/probe", "internal/clock", "internal/config", "internal/egress", "internal/httpx", "internal/id", "internal/secret", "internal/sqldb", "internal/wisdom/..."},
+	"internal/wisdom":              {"api", "web", "internal/probe", "internal/clock", "internal/config", "internal/egress", "internal/embedding", "internal/httpx", "internal/id", "internal/secret", "internal/sqldb", "internal/wisdom/..."},
 	"internal/wisdom/audit":        rules(),
 	"internal/wisdom/auth":         rules("internal/identity"),
-	"internal/wisdom/registry":     rules("internal/wisdom/auth"),
+	"internal/wisdom/registry":     rules("internal/wisdom/auth", "internal/embedding", "internal/search"),
 	"internal/wisdom/personal":     rules("internal/wisdom/auth"),
+	"internal/wisdom/a2a":          rules("internal/wisdom/registry"),
 	"internal/wisdom/store":        {"internal/clock", "internal/fault", "internal/id", "internal/principal", "internal/sqldb", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/store/query"},
 	"internal/wisdom/store/query":  {},
-	"internal/wisdom/httpapi":      {"api", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal"},
+	"internal/wisdom/httpapi":      {"api", "internal/wisdom/a2a", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/secret", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal"},
 	"internal/wisdom/agentsclient": {"api", "internal/clock", "internal/fault", "internal/id", "internal/secret", "internal/wisdom/personal"},
 
 	"internal/agents":             {"api", "internal/probe", "internal/clock", "internal/config", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/secret", "internal/sqldb", "internal/agents/..."},
@@ -73,7 +78,7 @@ func rules(more ...string) []string {
 }
 
 // rulesPackages decide; they do not know how they are reached or where things are kept.
-var rulesPackages = []string{"internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal",
+var rulesPackages = []string{"internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/a2a",
 	"internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/brain", "internal/agents/export"}
 
 var forbiddenToRules = []string{"net/http", "database/sql", "os", module + "internal/httpx", module + "internal/sqldb", module + "api"}
@@ -93,15 +98,24 @@ var homes = map[string][]string{
 	"http.Get":              {},
 	"http.Post":             {},
 	"http.DefaultTransport": {},
-	"slog.Default":          {},
-	"slog.Info":             {},
-	"slog.Error":            {},
-	"fmt.Print":             {},
-	"fmt.Println":           {},
-	"fmt.Printf":            {},
-	"log.Print":             {},
-	"log.Printf":            {},
-	"log.Fatal":             {},
+
+	// Who opens connections: egress to where others say, the rest to where the operator says.
+	"http.Transport":  {"internal/egress", "internal/embedding", "internal/cli"},
+	"http.Client":     {"internal/embedding", "internal/cli"},
+	"net.Dialer":      {"internal/egress", "internal/embedding", "internal/wisdom/agentsclient"},
+	"net.Dial":        {},
+	"net.DialTimeout": {},
+	"tls.Dial":        {},
+
+	"slog.Default": {},
+	"slog.Info":    {},
+	"slog.Error":   {},
+	"fmt.Print":    {},
+	"fmt.Println":  {},
+	"fmt.Printf":   {},
+	"log.Print":    {},
+	"log.Printf":   {},
+	"log.Fatal":    {},
 }
 
 // exceptions are the places that break a rule, each with its reason.
@@ -201,6 +215,9 @@ func TestTheTwoServicesNeverImportEachOther(t *testing.T) {
 	}
 }
 
+// bench tells whether a folder is of benchmarks, which are programs of their own.
+func bench(folder string) bool { return folder == "bench" || strings.HasPrefix(folder, "bench/") }
+
 func TestRulesKnowNeitherTransportNorStorage(t *testing.T) {
 	for _, p := range load(t) {
 		if !slices.Contains(rulesPackages, p.folder()) {
@@ -216,7 +233,7 @@ func TestRulesKnowNeitherTransportNorStorage(t *testing.T) {
 
 func TestOnlyTheStorageLayerTouchesDatabaseSQL(t *testing.T) {
 	for _, p := range load(t) {
-		home := p.folder() == "internal/sqldb" || strings.Contains(p.folder(), "/store") || p.folder() == "bench" || p.folder() == "internal/testkit"
+		home := p.folder() == "internal/sqldb" || strings.Contains(p.folder(), "/store") || bench(p.folder()) || p.folder() == "internal/testkit"
 		for _, imported := range p.Imports {
 			if !home && (imported == "database/sql" || strings.HasPrefix(imported, "modernc.org/sqlite") || strings.HasPrefix(imported, "github.com/jackc/pgx")) {
 				t.Errorf("%s imports %s", p.folder(), imported)
@@ -258,7 +275,7 @@ func eachFile(t *testing.T, visit func(folder, name string, fset *token.FileSet,
 
 func TestNamesWithOneHomeAreUsedOnlyThere(t *testing.T) {
 	eachFile(t, func(folder, name string, _ *token.FileSet, file *ast.File) {
-		if folder == "internal/testkit" || folder == "bench" {
+		if folder == "internal/testkit" || bench(folder) {
 			return
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
@@ -287,7 +304,7 @@ var credentialHeaders = []string{"authorization", "x-api-key", "x-service-key", 
 func TestCredentialHeadersAreReadInOnePlace(t *testing.T) {
 	readers := []string{"internal/identity"}
 	eachFile(t, func(folder, name string, _ *token.FileSet, file *ast.File) {
-		if slices.Contains(readers, folder) || folder == "bench" {
+		if slices.Contains(readers, folder) || bench(folder) {
 			return
 		}
 		ast.Inspect(file, func(n ast.Node) bool {

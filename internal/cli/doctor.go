@@ -210,7 +210,7 @@ func (d *doctor) secrets(w *wisdom.Config, a *agents.Config) {
 	}
 	if w != nil {
 		add("JWT_SECRET_KEY", w.JWTSecretKey)
-		add("CREDENTIALS_ENCRYPTION_KEY", w.CredentialsEncryptionKey)
+		add("CREDENTIALS_ENCRYPTION_KEY", w.EncryptionKeys()...)
 		add("CALLBACK_SIGNING_KEY", w.CallbackSigningKey)
 		add("AGENTS_SERVICE_API_KEY", w.ServiceKeys()...)
 		add("INTUNO_AGENTS_API_KEY", w.AgentsAPIKey)

@@ -43,8 +43,12 @@ func ParseAllowedHosts(s string) ([]HostRule, error) {
 func parseHostRule(text string) (HostRule, error) {
 	var rule HostRule
 	host := text
-	if addr, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil && addr.Is6() {
-		host = strings.Trim(text, "[]") // a bare IPv6 address is full of colons, but has no port
+	bare := text
+	if strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]") {
+		bare = text[1 : len(text)-1]
+	}
+	if addr, err := netip.ParseAddr(bare); err == nil && addr.Is6() {
+		host = bare // a bare IPv6 address is full of colons, but has no port
 	} else if h, port, err := net.SplitHostPort(text); err == nil {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil || n == 0 {

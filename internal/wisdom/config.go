@@ -29,7 +29,7 @@ type Config struct {
 
 	JWTSecretKey             secret.String `env:"JWT_SECRET_KEY"`
 	JWTExpirationMinutes     int           `env:"JWT_EXPIRATION_MINUTES" envDefault:"10080"`
-	CredentialsEncryptionKey secret.String `env:"CREDENTIALS_ENCRYPTION_KEY"`
+	CredentialsEncryptionKey secret.String `env:"CREDENTIALS_ENCRYPTION_KEY"` // comma list, see SealingKeys
 	CallbackSigningKey       secret.String `env:"CALLBACK_SIGNING_KEY"`
 	AgentsServiceAPIKey      secret.String `env:"AGENTS_SERVICE_API_KEY"` // comma list, see ServiceKeys
 	RegistrationOpen         bool          `env:"REGISTRATION_OPEN" envDefault:"true"`
@@ -98,6 +98,17 @@ func (c *Config) Production() bool { return config.Production(c.Environment) }
 // The first is the current one.
 func (c *Config) ServiceKeys() []secret.String { return config.SplitSecrets(c.AgentsServiceAPIKey) }
 
+// EncryptionKeys are the secrets that protect what is kept, the current one first.
+func (c *Config) EncryptionKeys() []secret.String {
+	return config.SplitSecrets(c.CredentialsEncryptionKey)
+}
+
+// SealingKeys are the EncryptionKeys and behind them the JWT secret: it seals while
+// there are none, and opens what it has sealed before there were.
+func (c *Config) SealingKeys() []secret.String {
+	return append(c.EncryptionKeys(), c.JWTSecretKey)
+}
+
 // Origins are the origins that CORS allows; "*" is any.
 func (c *Config) Origins() []string { return config.Split(c.CORSAllowedOrigins) }
 
@@ -153,9 +164,21 @@ func (c *Config) checkAccounts(k *config.Checks) {
 	}
 	k.Bytes("JWT_SECRET_KEY", c.JWTSecretKey)
 	k.Int("JWT_EXPIRATION_MINUTES", c.JWTExpirationMinutes, 1, 10*366*24*60)
-	k.Bytes("CREDENTIALS_ENCRYPTION_KEY", c.CredentialsEncryptionKey)
+	c.checkEncryptionKeys(k)
 	k.Bytes("CALLBACK_SIGNING_KEY", c.CallbackSigningKey)
 	k.ServiceKeys("AGENTS_SERVICE_API_KEY", c.AgentsServiceAPIKey)
+}
+
+func (c *Config) checkEncryptionKeys(k *config.Checks) {
+	const name = "CREDENTIALS_ENCRYPTION_KEY"
+	for i, key := range c.EncryptionKeys() {
+		switch {
+		case key.Blank():
+			k.Fault(name, "element %d of the list is empty: remove the extra comma", i+1)
+		case key.Len() < config.MinSecret:
+			k.Fault(name, "element %d of the list must be at least %d bytes long", i+1, config.MinSecret)
+		}
+	}
 }
 
 func (c *Config) checkPersonal(k *config.Checks) {
@@ -224,10 +247,12 @@ func (c *Config) checkProduction(k *config.Checks) {
 	}
 	secrets := []config.Named{
 		{Name: "JWT_SECRET_KEY", Value: c.JWTSecretKey},
-		{Name: "CREDENTIALS_ENCRYPTION_KEY", Value: c.CredentialsEncryptionKey},
 		{Name: "CALLBACK_SIGNING_KEY", Value: c.CallbackSigningKey},
 		{Name: "EMBEDDING_API_KEY", Value: c.EmbeddingAPIKey},
 		{Name: "LLM_API_KEY", Value: c.Host.HostLLMKey}, // sent to the provider: it must not be a key of ours
+	}
+	for _, key := range c.EncryptionKeys() {
+		secrets = append(secrets, config.Named{Name: "CREDENTIALS_ENCRYPTION_KEY", Value: key})
 	}
 	for _, key := range c.ServiceKeys() {
 		secrets = append(secrets, config.Named{Name: "AGENTS_SERVICE_API_KEY", Value: key})

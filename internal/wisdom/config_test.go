@@ -58,6 +58,10 @@ func developmentFaults() []faultCase {
 		{"a blank signing key is none", []string{"JWT_SECRET_KEY", "   "}, "JWT_SECRET_KEY"},
 		{"a short signing key", []string{"JWT_SECRET_KEY", "31-bytes-are-one-too-few-000000"}, "JWT_SECRET_KEY"},
 		{"a short encryption key", []string{"CREDENTIALS_ENCRYPTION_KEY", "shorter"}, "CREDENTIALS_ENCRYPTION_KEY"},
+		{"a short second encryption key", []string{"CREDENTIALS_ENCRYPTION_KEY", keyB + ",shorter"}, "CREDENTIALS_ENCRYPTION_KEY"},
+		{"an empty encryption key at the end", []string{"CREDENTIALS_ENCRYPTION_KEY", keyB + ","}, "CREDENTIALS_ENCRYPTION_KEY"},
+		{"an empty encryption key in the middle", []string{"CREDENTIALS_ENCRYPTION_KEY", keyB + ", ," + keyC}, "CREDENTIALS_ENCRYPTION_KEY"},
+		{"an encryption key that is 32 bytes with its spaces", []string{"CREDENTIALS_ENCRYPTION_KEY", keyB + ",  31-bytes-are-one-too-few-000000 "}, "CREDENTIALS_ENCRYPTION_KEY"},
 		{"a short callback key", []string{"CALLBACK_SIGNING_KEY", "tooshort"}, "CALLBACK_SIGNING_KEY"},
 		{"a short service key", []string{"AGENTS_SERVICE_API_KEY", "short"}, "AGENTS_SERVICE_API_KEY"},
 		{"a short second service key", []string{"AGENTS_SERVICE_API_KEY", keyB + ",short"}, "AGENTS_SERVICE_API_KEY"},
@@ -121,6 +125,10 @@ func productionFaults() []faultCase {
 		{"one character, repeated", []string{"JWT_SECRET_KEY", strings.Repeat("x", 40)}, "JWT_SECRET_KEY"},
 		{"a short host key", []string{"INTUNO_AGENTS_API_KEY", "short"}, "INTUNO_AGENTS_API_KEY"},
 		{"signing and encryption are one", []string{"CREDENTIALS_ENCRYPTION_KEY", keyA}, "CREDENTIALS_ENCRYPTION_KEY"},
+		{"the second encryption key is the signing key", []string{"CREDENTIALS_ENCRYPTION_KEY", keyD + "," + keyA}, "CREDENTIALS_ENCRYPTION_KEY"},
+		{"the second encryption key is a service key", []string{"CREDENTIALS_ENCRYPTION_KEY", keyD + "," + keyB}, "AGENTS_SERVICE_API_KEY"},
+		{"the second encryption key is the host's", []string{"CREDENTIALS_ENCRYPTION_KEY", keyD + "," + keyC}, "INTUNO_AGENTS_API_KEY"},
+		{"an encryption key twice", []string{"CREDENTIALS_ENCRYPTION_KEY", keyD + ", " + keyD}, "CREDENTIALS_ENCRYPTION_KEY"},
 		{"signing and callbacks are one", []string{"CALLBACK_SIGNING_KEY", keyA}, "CALLBACK_SIGNING_KEY"},
 		{"the shared keys are one", []string{"INTUNO_AGENTS_API_KEY", keyB}, "INTUNO_AGENTS_API_KEY"},
 		{"the second service key is the signing key", []string{"AGENTS_SERVICE_API_KEY", keyB + " , " + keyA}, "AGENTS_SERVICE_API_KEY"},
@@ -162,6 +170,8 @@ func TestNoFault(t *testing.T) {
 		{"a blank service key: delegation is off", with(production(), "AGENTS_SERVICE_API_KEY", " ")},
 		{"no host key: /personal is off", with(production(), "INTUNO_AGENTS_API_KEY", "")},
 		{"the host's name for the same key", with(production(), "AGENTS_API_KEY", keyC)},
+		{"two encryption keys", with(production(), "CREDENTIALS_ENCRYPTION_KEY", keyD+", 32-bytes-of-an-encryption-key-00")},
+		{"a blank encryption key: it is derived", with(production(), "CREDENTIALS_ENCRYPTION_KEY", " ")},
 		{"any origin outside production", with(development(), "CORS_ALLOWED_ORIGINS", "*")},
 		{"equal keys outside production", with(development(), "AGENTS_SERVICE_API_KEY", keyA)},
 		{"a cap of nothing", with(development(), "PERSONAL_FREE_TIER_ENTITY_CAP", "0")},
@@ -251,15 +261,26 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 	}
 }
 
+func TestWithoutAnEncryptionKeyTheSigningKeySeals(t *testing.T) {
+	c, lines := check(development())
+	if keys := c.SealingKeys(); len(lines) != 0 || len(keys) != 1 || keys[0].Reveal() != keyA || len(c.EncryptionKeys()) != 0 {
+		t.Errorf("got %d keys, %q", len(keys), lines)
+	}
+}
+
 func TestListsAreTrimmed(t *testing.T) {
 	c, lines := check(with(development(),
-		"AGENTS_SERVICE_API_KEY", " "+keyB+" ,"+keyC, "TRUSTED_PROXIES", "10.1.2.3/8, ::1", "CORS_ALLOWED_ORIGINS", " https://a.example.org , http://b:3000"))
+		"AGENTS_SERVICE_API_KEY", " "+keyB+" ,"+keyC, "CREDENTIALS_ENCRYPTION_KEY", " "+keyD+" ,"+keyC, "TRUSTED_PROXIES", "10.1.2.3/8, ::1", "CORS_ALLOWED_ORIGINS", " https://a.example.org , http://b:3000"))
 	if len(lines) != 0 {
 		t.Fatal(lines)
 	}
 	keys := c.ServiceKeys()
 	if len(keys) != 2 || keys[0].Reveal() != keyB || keys[1].Reveal() != keyC {
 		t.Errorf("service keys: got %d, want the two, trimmed", len(keys))
+	}
+	sealing := c.SealingKeys()
+	if len(sealing) != 3 || sealing[0].Reveal() != keyD || sealing[1].Reveal() != keyC || sealing[2].Reveal() != keyA || len(c.EncryptionKeys()) != 2 {
+		t.Errorf("sealing keys: got %d, want the two, trimmed, and the signing key", len(sealing))
 	}
 	if got, want := fmt.Sprint(c.TrustedProxyPrefixes()), "[10.0.0.0/8 ::1/128]"; got != want {
 		t.Errorf("proxies = %s, want %s", got, want)

@@ -21,6 +21,9 @@ func idOf(u user) id.User { return id.User(u.id) }
 var delegableRoutes = map[string]bool{
 	"GET /registry/agents": true, "POST /registry/agents": true, "GET /registry/agents/new": true,
 	"GET /registry/agents/{agent_id}": true, "PUT /registry/agents/{uuid}": true, "DELETE /registry/agents/{uuid}": true,
+	"GET /registry/discover": true, "GET /registry/agents/trending": true, "POST /registry/agents/{uuid}/credentials": true, "DELETE /registry/agents/{uuid}/credentials": true,
+	"POST /registry/agents/{agent_id}/rate": true, "GET /registry/agents/{agent_id}/ratings": true,
+	"POST /a2a/agents/import": true,
 }
 
 // watcher remembers whom the last request acted for.

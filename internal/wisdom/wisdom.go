@@ -17,10 +17,12 @@ import (
 
 	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/egress"
+	"github.com/IntunoAI/intuno-go/internal/embedding"
 	"github.com/IntunoAI/intuno-go/internal/httpx"
 	"github.com/IntunoAI/intuno-go/internal/probe"
 	"github.com/IntunoAI/intuno-go/internal/secret"
 	"github.com/IntunoAI/intuno-go/internal/sqldb"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/a2a"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/agentsclient"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/audit"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/auth"
@@ -51,7 +53,10 @@ type Service struct {
 	auth     *auth.Service
 	audit    *audit.Log
 	personal *personal.Service
+	catalog  *registry.Catalog
+	vault    *registry.Vault
 	host     *agentsclient.Client
+	outbound *egress.Client
 	limiter  *httpx.Limiter
 	api      *httpapi.API
 	guard    *httpapi.Guard
@@ -70,7 +75,11 @@ func New(ctx context.Context, cfg Config, d Deps) (*Service, error) {
 	}
 	s := &Service{cfg: cfg, deps: d, db: db, store: store.New(db), limiter: httpx.NewLimiter(cfg.RateLimitPerMinute)}
 	s.probe = probe.New(d.Now, s.look)
-	if err := s.build(); err != nil {
+	err = s.build()
+	if err == nil {
+		err = s.catalog.Load(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
@@ -97,17 +106,35 @@ func (s *Service) build() error {
 		Settle: cfg.SlotSettle, Timeout: cfg.AgentsTimeout, Store: s.store, Host: s.host, Log: d.Log, Now: d.Now}); err != nil {
 		return err
 	}
+	embedder, older, err := s.embedders()
+	if err != nil {
+		return err
+	}
+	s.catalog = registry.NewCatalog(registry.CatalogConfig{Feed: s.store, Embedder: embedder, Older: older, Now: d.Now, Log: d.Log, Degraded: counters.degraded.Inc})
+	keys, err := secret.NewKeyring(registry.CredentialPurpose, cfg.SealingKeys()...)
+	if err != nil {
+		return err
+	}
+	s.vault = registry.NewVault(registry.VaultConfig{Store: s.store, Keys: keys, Changed: s.catalog.Sync, Now: d.Now, Log: d.Log})
+	s.outbound = egress.NewClient(urls, nil)
+	agents := registry.New(s.store, urls, s.catalog, d.Now)
 	s.api = &httpapi.API{
 		System:   httpapi.System{Ready: s.Ready},
 		Auth:     httpapi.Auth{Service: s.auth},
 		Admin:    httpapi.Admin{Service: s.auth},
-		Registry: httpapi.Registry{Service: registry.New(s.store, urls, d.Now)},
+		Registry: httpapi.Registry{Service: agents, Vault: s.vault},
 		Personal: httpapi.Personal{Service: s.personal},
+		A2A: httpapi.A2A{BaseURL: cfg.BaseURL, Version: d.Version,
+			Service: a2a.New(a2a.Config{Registry: agents, URLs: urls, Fetcher: cardFetcher{s.outbound}, Log: d.Log})},
 	}
 	s.guard = &httpapi.Guard{Authenticator: s.auth.Authenticator(), Audit: s.audit, Log: d.Log, KeyRefused: counters.refused.Inc}
 	s.edge, err = s.newEdge(s.guard)
 	return err
 }
+
+// hostOpsAddr is where wisdom-agents has its ops listener unless told otherwise. That
+// listener is on loopback: it matters if both run on one machine.
+const hostOpsAddr = "127.0.0.1:9091"
 
 // egress is the rules for URLs that users supply.
 func (s *Service) egress() (*egress.Policy, error) {
@@ -115,9 +142,33 @@ func (s *Service) egress() (*egress.Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("INVOKE_ENDPOINT_ALLOWED_HOSTS: %w", err)
 	}
-	own := egress.AddrsOf(s.cfg.AgentsBaseURL, s.cfg.DatabaseURL.Reveal())
-	return egress.New(egress.Config{Production: s.cfg.Production(), Allowed: allowed, AllowlistOnly: s.cfg.EgressAllowlistOnly,
-		Own: append(own, s.cfg.OpsAddr)})
+	own := append(egress.AddrsOf(s.cfg.AgentsBaseURL), s.cfg.OpsAddr, hostOpsAddr)
+	own = append(own, sqldb.Addrs(s.cfg.DatabaseURL.Reveal())...)
+	own = append(own, sqldb.Addrs(s.cfg.Host.HostDatabaseURL.Reveal())...)
+	return egress.New(egress.Config{Production: s.cfg.Production(), Allowed: allowed, AllowlistOnly: s.cfg.EgressAllowlistOnly, Own: own})
+}
+
+// embedders returns what agents are found by, and what may know the vectors of before:
+// the built-in table, or another model of the same endpoint.
+func (s *Service) embedders() (registry.Embedder, func(model string) registry.Embedder, error) {
+	builtin, err := embedding.Builtin()
+	if err != nil {
+		return nil, nil, fmt.Errorf("open the built-in embedding table: %w", err)
+	}
+	if s.cfg.EmbeddingBaseURL == "" {
+		return builtin, func(string) registry.Embedder { return nil }, nil
+	}
+	endpoint := embedding.Endpoint{BaseURL: s.cfg.EmbeddingBaseURL, Key: s.cfg.EmbeddingAPIKey, Model: s.cfg.EmbeddingModel, Now: s.deps.Now}
+	older := func(model string) registry.Embedder {
+		if model == builtin.Model() {
+			return builtin
+		}
+		if before := endpoint.Before(model); before != nil {
+			return before
+		}
+		return nil
+	}
+	return embedding.NewEndpoint(endpoint), older, nil
 }
 
 // newEdge puts the routes behind a guard.
@@ -132,15 +183,17 @@ func (s *Service) newEdge(guard httpx.Guard) (*httpx.Server, error) {
 const description = "The public API of Intuno: accounts, agents, and the Personal tier. " +
 	"x-access names who may call a route; every error has detail, code and request_id."
 
-type counters struct{ refused, oldKey prometheus.Counter }
+type counters struct{ refused, oldKey, degraded prometheus.Counter }
 
 func newCounters(registerer prometheus.Registerer) counters {
 	c := counters{
 		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "intuno_service_keys_refused_total", Help: "Requests with a service key that is not ours."}),
 		oldKey:  prometheus.NewCounter(prometheus.CounterOpts{Name: "intuno_service_keys_old_total", Help: "Requests with a service key other than the first one configured."}),
+		degraded: prometheus.NewCounter(prometheus.CounterOpts{Name: "intuno_discovery_degraded_total",
+			Help: "Discoveries ranked by words alone because the embedding endpoint was down."}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(c.refused, c.oldKey)
+		registerer.MustRegister(c.refused, c.oldKey, c.degraded)
 	}
 	return c
 }
@@ -153,6 +206,8 @@ func (s *Service) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.auth.Run(ctx) })
 	group.Go(func() error { return s.personal.Run(ctx) })
+	group.Go(func() error { return s.catalog.Run(ctx) })
+	group.Go(func() error { return s.vault.Run(ctx) })
 	if s.limiter != nil && s.db.Dialect().Shared() {
 		group.Go(func() error {
 			s.limiter.Run(ctx, s.store, s.deps.Log)
@@ -168,6 +223,7 @@ func (s *Service) Drain() { s.draining.Store(true) }
 // Close closes the connections to the host and the database.
 func (s *Service) Close() error {
 	s.host.Close()
+	s.outbound.Close()
 	return s.db.Close()
 }
 

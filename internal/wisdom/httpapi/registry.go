@@ -14,10 +14,11 @@ import (
 // Registry serves agents (contract §4).
 type Registry struct {
 	Service *registry.Service
+	Vault   *registry.Vault
 }
 
 func (h *Registry) routes() []httpx.Route {
-	return []httpx.Route{
+	return append([]httpx.Route{
 		httpx.Post("/registry/agents", httpx.Delegable, h.register, httpx.Status(http.StatusCreated), httpx.Returns[api.Agent](),
 			httpx.Doc("Register an agent; 200 if it updates the agent of a hosted entity")),
 		httpx.Get("/registry/agents", httpx.Delegable, h.list, httpx.Doc("List the active agents that you may see")),
@@ -25,8 +26,9 @@ func (h *Registry) routes() []httpx.Route {
 		httpx.Get("/registry/agents/{agent_id}", httpx.Delegable, h.get, httpx.Doc("Read an agent by its slug")),
 		httpx.Put("/registry/agents/{uuid}", httpx.Delegable, h.update, httpx.Doc("Change your agent; what is absent or null stays")),
 		httpx.Delete("/registry/agents/{uuid}", httpx.Delegable, h.delete, httpx.Doc("Delete your agent")),
+		httpx.Get("/registry/discover", httpx.Delegable, h.discover, httpx.Returns[[]api.Agent](), httpx.Doc(discoverDoc)),
 		httpx.Get("/registry/my-agents", httpx.User, h.mine, httpx.Doc("List your agents, inactive ones included, newest first")),
-	}
+	}, h.trustRoutes()...)
 }
 
 type newAgentInput struct {
@@ -70,7 +72,7 @@ func (h *Registry) register(ctx context.Context, p principal.Principal, in *newA
 
 type agentListInput struct {
 	Tags     []string `query:"tags" doc:"Any of these"`
-	Search   string   `query:"search" doc:"Part of the name or the description, in any case"`
+	Search   string   `query:"search" maxLength:"1000" doc:"Part of the name or the description, in any case"`
 	Category string   `query:"category"`
 	Sort     string   `query:"sort" doc:"created_at (default), updated_at or name"`
 	Order    string   `query:"order" doc:"asc or desc (default)"`
@@ -141,6 +143,34 @@ func (h *Registry) update(ctx context.Context, p principal.Principal, in *update
 	return toAgent(a, p), err
 }
 
+const discoverDoc = "Find agents by a request in your own words. similarity_score is a distance: 0 is the same, 2 unrelated. " +
+	"Exact names come first, then by rank_by: balanced = 0.50*relevance + 0.35*quality + 0.15*recency, quality_first = 0.20, 0.70 and 0.10 of them, " +
+	"similarity_only = by similarity_score. Relevance is 0.7 of the similarity and 0.3 of the word match, each relative to the best candidate. " +
+	"While the embedding endpoint is down, words alone decide, similarity_score is null, and the header X-Discovery-Degraded says embedding."
+
+type discoverInput struct {
+	Query        string   `query:"query" required:"true" maxLength:"4000" doc:"May be empty: then the best by quality"`
+	Limit        int      `query:"limit" minimum:"1" maximum:"50" default:"10"`
+	Threshold    *float64 `query:"similarity_threshold" minimum:"0" maximum:"2" doc:"Keep agents with at most this similarity_score; not applied while the answer is degraded"`
+	RankBy       string   `query:"rank_by" doc:"balanced (default), quality_first or similarity_only"`
+	EnhanceQuery string   `query:"enhance_query" doc:"Accepted without effect"`
+}
+
+// degradedHeader says that words alone decided: the embedding endpoint is down.
+const degradedHeader = "X-Discovery-Degraded"
+
+func (h *Registry) discover(ctx context.Context, p principal.Principal, in *discoverInput) (httpx.Reply, error) {
+	found, err := h.Service.Discover(ctx, p, registry.Discovery{Text: in.Query, Limit: in.Limit, Threshold: in.Threshold, RankBy: registry.ParseRankBy(in.RankBy)})
+	if err != nil {
+		return httpx.Reply{}, err
+	}
+	reply := httpx.Reply{JSON: toAgents(found.Agents, p)}
+	if found.Degraded {
+		reply.Header = http.Header{degradedHeader: {"embedding"}}
+	}
+	return reply, nil
+}
+
 type agentUUIDInput struct {
 	UUID string `path:"uuid" format:"uuid"`
 }
@@ -169,10 +199,12 @@ func toAgents(agents []registry.Agent, p principal.Principal) []api.Agent {
 
 // toAgent is the wire form of an agent as the service showed it to p.
 func toAgent(a registry.Agent, p principal.Principal) api.Agent {
-	return api.Agent{
+	shown := api.Agent{
 		ID: string(a.ID), AgentID: a.Slug, Name: a.Name, Description: a.Description, Version: a.Version, Endpoint: a.Endpoint, AuthType: a.AuthType,
 		InputSchema: a.InputSchema, Tags: a.Tags, Category: a.Category, Visibility: a.Visibility, TrustVerification: a.Trust, IsActive: a.Active,
 		SupportsStreaming: a.Streaming, HostedEntity: a.HostedEntity, HasCredentials: a.HasCredentials(p.User), PricingStrategy: a.PricingStrategy,
-		BasePrice: a.BasePrice, PricingEnabled: a.PricingEnabled, CreatedAt: api.At(a.Created), UpdatedAt: api.At(a.Updated),
+		BasePrice: a.BasePrice, PricingEnabled: a.PricingEnabled, CreatedAt: api.At(a.Created), UpdatedAt: api.At(a.Updated), SimilarityScore: a.Similarity,
 	}
+	figuresOf(a, &shown)
+	return shown
 }

@@ -88,8 +88,11 @@ func TestAPublicAgentHasCredentialsInItsOwnersEyesOnly(t *testing.T) {
 
 func TestTheAccessOfTheRegistrysRoutes(t *testing.T) {
 	want := []string{
-		"DELETE /registry/agents/{uuid} delegable 204", "GET /registry/agents delegable 200", "GET /registry/agents/new delegable 200",
-		"GET /registry/agents/{agent_id} delegable 200", "GET /registry/my-agents user 200", "POST /registry/agents delegable 201", "PUT /registry/agents/{uuid} delegable 200",
+		"DELETE /registry/agents/{uuid} delegable 204", "DELETE /registry/agents/{uuid}/credentials delegable 204", "GET /registry/agents delegable 200",
+		"GET /registry/agents/new delegable 200", "GET /registry/agents/trending delegable 200", "GET /registry/agents/{agent_id} delegable 200",
+		"GET /registry/agents/{agent_id}/ratings delegable 200", "GET /registry/discover delegable 200", "GET /registry/my-agents user 200",
+		"POST /registry/agents delegable 201", "POST /registry/agents/{agent_id}/rate delegable 200", "POST /registry/agents/{uuid}/credentials delegable 204",
+		"PUT /registry/agents/{uuid} delegable 200",
 	}
 	var got []string
 	for _, r := range (&Registry{}).routes() {

@@ -12,6 +12,7 @@ type API struct {
 	Admin    Admin
 	Registry Registry
 	Personal Personal
+	A2A      A2A
 }
 
 // Routes is the whole table of wisdom.
@@ -23,6 +24,7 @@ func (a *API) Routes() []httpx.Route {
 		a.Admin.routes(),
 		a.Registry.routes(),
 		a.Personal.routes(),
+		a.A2A.routes(),
 	} {
 		all = append(all, routes...)
 	}

@@ -3,8 +3,10 @@ package registry
 import (
 	"bytes"
 	"encoding/json"
+	"net/url"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/IntunoAI/intuno-go/internal/fault"
@@ -99,13 +101,22 @@ func (r Registration) agent(owner id.User, now time.Time) Agent {
 	return a
 }
 
-// renewed is the change that a repeated registration of a hosted entity makes: what
-// it names, and the agent is active again. What it leaves out stays as the owner set
-// it in the meantime.
-func (r Registration) renewed() Change {
+// renew is what a repeated registration of a hosted entity makes of its agent: it has
+// what is named, and is active again. What is left out stays as the owner set it in the
+// meantime.
+func (r Registration) renew(stored Agent, now time.Time) Agent {
 	active := true
-	r.Active = &active
-	return r.Change
+	change := r.Change
+	change.Active = &active
+	if !emptyObject(r.InputSchema) {
+		return change.apply(stored, now)
+	}
+	change.InputSchema = nil // {} is a schema here, as in the first registration
+	a := change.apply(stored, now)
+	if !sameJSON(a.InputSchema, r.InputSchema) {
+		a.InputSchema, a.Updated, a.ContentChanged = r.InputSchema, now, now
+	}
+	return a
 }
 
 // apply returns a with the change. Updated moves if anything did, ContentChanged only
@@ -184,6 +195,29 @@ func sameContent(a, b Agent) bool {
 	return a.Name == b.Name && a.Description == b.Description && reflect.DeepEqual(a.Category, b.Category) &&
 		slices.Equal(slices.Sorted(slices.Values(a.Tags)), slices.Sorted(slices.Values(b.Tags))) &&
 		sameJSON(a.InputSchema, b.InputSchema)
+}
+
+// SameOrigin tells whether two endpoints have the same scheme, host and port: what a
+// credential was given for (RFC 6454 §4). None is an origin of its own.
+func SameOrigin(a, b *string) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return origin(*a) == origin(*b)
+}
+
+// origin is the part of a checked URL that names whom it leads to. Default ports count
+// as written out.
+func origin(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return rawURL
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme] // url.Parse lower-cases schemes
+	}
+	return u.Scheme + "://" + strings.TrimSuffix(strings.ToLower(u.Hostname()), ".") + ":" + port
 }
 
 func sameJSON(a, b []byte) bool {

@@ -1,14 +1,18 @@
 // Package registry decides about agents: who may see one, how it is named, what an
-// owner may change, and how an entity of the private host becomes one.
+// owner may change, how an entity of the private host or an A2A card becomes one, and
+// which agents a request in somebody's own words finds, in which order.
 //
-// What is not here: calling an agent (broker), credentials and ratings, and
-// discovery by meaning. SQL is in store, the wire shape in httpapi.
+// What is not here: calling an agent (broker) and reading a card (a2a). SQL is in
+// store, the wire shape in httpapi, the searching itself in internal/search.
 package registry
 
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/maypok86/otter/v2"
 
 	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/fault"
@@ -22,14 +26,19 @@ const (
 	Private = "private" // for everybody but its owner it does not exist
 )
 
-// How an agent recognises its caller. Only AuthPublic matters here: it needs no
-// stored credential.
-const AuthPublic = "public"
+// How an agent recognises its caller. All but the first need a stored credential of
+// that type.
+const (
+	AuthPublic      = "public"
+	AuthAPIKey      = "api_key"
+	AuthBearerToken = "bearer_token"
+)
 
 // Where trust in an agent comes from.
 const (
 	SelfSigned = "self-signed"
-	Hosted     = "hosted" // an entity of the private host
+	A2ACard    = "a2a-card" // imported
+	Hosted     = "hosted"   // an entity of the private host
 )
 
 // Agent is one agent of the registry. Nil pointers and an empty InputSchema are null.
@@ -56,18 +65,32 @@ type Agent struct {
 	Created         time.Time
 	Updated         time.Time
 	ContentChanged  time.Time // when what discovery reads really changed last
+
+	CardURL         *string  // of an imported agent: where its card is
+	Dialect         string   // of an imported agent: the A2A version it speaks, 0.3 or 1.0
+	CredentialTypes []string // stored for it; sorted
+	RatingSum       int64
+	RatingCount     int64
+
+	Figures    Figures  // of its calls, in the window of the answer
+	Similarity *float64 // discovery only: a distance, 0 is the same, 2 unrelated; 6 decimals
+}
+
+// Figures are the calls of an agent in some window that reached it, added up.
+type Figures struct {
+	Calls, Successes, LatencyMS int64
 }
 
 // HasCredentials tells the owner whether calls can be authenticated. Nobody else is
 // told; see SeenBy.
 func (a Agent) HasCredentials(viewer id.User) bool {
-	return a.Owner == viewer && a.AuthType == AuthPublic
+	return a.Owner == viewer && (a.AuthType == AuthPublic || slices.Contains(a.CredentialTypes, a.AuthType))
 }
 
 // SeenBy returns what viewer may see of a.
 func (a Agent) SeenBy(viewer id.User) Agent {
 	if a.Owner != viewer {
-		a.Endpoint, a.HostedEntity = nil, nil
+		a.Endpoint, a.HostedEntity, a.CardURL, a.CredentialTypes = nil, nil, nil, nil
 	}
 	return a
 }
@@ -102,17 +125,18 @@ type Query struct {
 }
 
 // Store keeps agents. What is unknown, or not visible to the given user, is
-// fault.NotFound.
+// fault.NotFound. An Edit is atomic with the reading of what it changes, and may run
+// twice.
 type Store interface {
 	// CreateAgent is fault.Conflict if the slug is taken.
-	CreateAgent(ctx context.Context, a Agent) error
-	// PutHostedAgent inserts a, or lets edit change the agent of the same owner and
-	// entity, atomically. edit may run twice. fault.Conflict if the slug is taken.
-	PutHostedAgent(ctx context.Context, a Agent, edit func(Agent) Agent) (stored Agent, created bool, err error)
-	// UpdateAgent lets edit change the owner's agent, atomically. edit may run twice.
-	UpdateAgent(ctx context.Context, owner id.User, agent id.Agent, edit func(Agent) Agent) (Agent, error)
+	CreateAgent(ctx context.Context, a Agent, c Content) error
+	// PutAgent inserts a, or edits the agent of the same owner and hosted entity or
+	// card URL, whichever a has. fault.Conflict if the slug is taken.
+	PutAgent(ctx context.Context, a Agent, c Content, edit Edit) (stored Agent, created bool, err error)
+	// UpdateAgent edits the owner's agent.
+	UpdateAgent(ctx context.Context, owner id.User, agent id.Agent, edit Edit) (Agent, error)
 	// DeleteAgent removes the owner's agent and everything that hangs on it.
-	DeleteAgent(ctx context.Context, owner id.User, agent id.Agent) error
+	DeleteAgent(ctx context.Context, owner id.User, agent id.Agent, at time.Time) error
 
 	// OwnedAgent is for the owner only, OwnedAgents too: newest first, inactive included.
 	OwnedAgent(ctx context.Context, owner id.User, agent id.Agent) (Agent, error)
@@ -121,7 +145,19 @@ type Store interface {
 	VisibleAgent(ctx context.Context, viewer id.User, slug string) (Agent, error)
 	// VisibleAgents lists what q selects, registered at or after since.
 	VisibleAgents(ctx context.Context, viewer id.User, q Query, since time.Time) ([]Agent, error)
+	// ActiveAgents reads the agents of a list of ids that are active and visible, in
+	// any order.
+	ActiveAgents(ctx context.Context, viewer id.User, agents []id.Agent) ([]Agent, error)
+	// CallFigures adds up the calls of agents since an hour. Agents without calls are
+	// absent.
+	CallFigures(ctx context.Context, agents []id.Agent, since Hour) (map[id.Agent]Figures, error)
+
+	RatingStore
+	CallStore
 }
+
+// Edit changes an agent. A nil Content leaves what discovery finds it by.
+type Edit = func(Agent) (Agent, *Content)
 
 // URLs tells whether an endpoint may be contacted; if not, 400 unsafe_url.
 type URLs interface {
@@ -130,15 +166,18 @@ type URLs interface {
 
 // Service is the registry's routes.
 type Service struct {
-	store Store
-	urls  URLs
-	now   clock.Now
-	slug  func(prefix, name string) string
+	store   Store
+	urls    URLs
+	catalog *Catalog
+	agents  *otter.Cache[agentKey, Agent] // of answers of Discover
+	now     clock.Now
+	slug    func(prefix, name string) string
 }
 
-// New returns a Service.
-func New(store Store, urls URLs, now clock.Now) *Service {
-	return &Service{store: store, urls: urls, now: now, slug: newSlug}
+// New returns a Service. What it writes shows in catalog at once, provided that the
+// catalog runs.
+func New(store Store, urls URLs, catalog *Catalog, now clock.Now) *Service {
+	return &Service{store: store, urls: urls, catalog: catalog, agents: newAgentCache(), now: now, slug: newSlug}
 }
 
 // slugAttempts bounds the tries for a slug that nobody has: even one repetition has a
@@ -147,7 +186,7 @@ const slugAttempts = 5
 
 // Register adds an agent that belongs to p's user. With a hosted entity, which only
 // the entity host may name, a second registration changes the first and created is
-// false.
+// false. When it returns, discovery finds the agent.
 //
 // Faults: Forbidden, Invalid, and unsafe_url for the endpoint.
 func (s *Service) Register(ctx context.Context, p principal.Principal, r Registration) (a Agent, created bool, err error) {
@@ -160,8 +199,23 @@ func (s *Service) Register(ctx context.Context, p principal.Principal, r Registr
 		}
 	}
 	now := s.now()
+	if r.HostedEntity == nil {
+		return s.put(ctx, p, r.agent(p.User, now), "", nil)
+	}
+	return s.put(ctx, p, r.agent(p.User, now), "entity-", func(stored Agent) Agent { return r.renew(stored, now) })
+}
+
+// put stores a new agent under a fresh slug, or changes the one that it repeats.
+// Without change there is nothing that it could repeat.
+func (s *Service) put(ctx context.Context, p principal.Principal, a Agent, prefix string, change func(Agent) Agent) (stored Agent, created bool, err error) {
+	content := s.catalog.Content(ctx, a)
 	for range slugAttempts {
-		a, created, err = s.insert(ctx, r, r.agent(p.User, now), now)
+		a.Slug = s.slug(prefix, a.Name)
+		if change == nil {
+			stored, created, err = a, true, s.store.CreateAgent(ctx, a, content)
+		} else {
+			stored, created, err = s.store.PutAgent(ctx, a, content, edit(change, &content))
+		}
 		if !fault.Is(err, fault.Conflict) {
 			break
 		}
@@ -169,22 +223,29 @@ func (s *Service) Register(ctx context.Context, p principal.Principal, r Registr
 	if err != nil {
 		return Agent{}, false, fmt.Errorf("register an agent: %w", err)
 	}
-	return a.SeenBy(p.User), created, nil
+	s.catalog.Sync(ctx)
+	return s.shown(ctx, p, stored), created, nil
 }
 
-// insert gives a a slug and stores it.
-func (s *Service) insert(ctx context.Context, r Registration, a Agent, now time.Time) (Agent, bool, error) {
-	if r.HostedEntity == nil {
-		a.Slug = s.slug("", a.Name)
-		return a, true, s.store.CreateAgent(ctx, a)
+// edit is change with what discovery finds the result by. The vectors are those of
+// ready, if it was made from the same text; else they follow in the background: no
+// model is asked inside a transaction.
+func edit(change func(Agent) Agent, ready *Content) Edit {
+	return func(before Agent) (Agent, *Content) {
+		after := change(before)
+		switch {
+		case sameText(before, after):
+			return after, nil
+		case ready != nil && ready.text == Text(after):
+			return after, ready
+		}
+		content := words(after)
+		return after, &content
 	}
-	a.Slug = s.slug("entity-", a.Name)
-	return s.store.PutHostedAgent(ctx, a, func(stored Agent) Agent {
-		return r.renewed().apply(stored, now)
-	})
 }
 
-// Update changes p's agent. Absent members keep their value.
+// Update changes p's agent. Absent members keep their value. Discovery follows before
+// it returns.
 //
 // Faults: NotFound if the agent is not p's, Invalid, and unsafe_url for the endpoint.
 func (s *Service) Update(ctx context.Context, p principal.Principal, agent id.Agent, c Change) (Agent, error) {
@@ -201,18 +262,30 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, agent id.Ag
 		}
 	}
 	now := s.now()
-	changed, err := s.store.UpdateAgent(ctx, p.User, agent, func(a Agent) Agent { return c.apply(a, now) })
+	return s.change(ctx, p, stored, func(a Agent) Agent { return c.apply(a, now) })
+}
+
+// change edits an agent of p's that was just read.
+func (s *Service) change(ctx context.Context, p principal.Principal, stored Agent, change func(Agent) Agent) (Agent, error) {
+	var ready *Content
+	if expected := change(stored); !sameText(stored, expected) {
+		content := s.catalog.Content(ctx, expected)
+		ready = &content
+	}
+	changed, err := s.store.UpdateAgent(ctx, p.User, stored.ID, edit(change, ready))
 	if err != nil {
 		return Agent{}, fmt.Errorf("update an agent: %w", err)
 	}
-	return changed.SeenBy(p.User), nil
+	s.catalog.Sync(ctx)
+	return s.shown(ctx, p, changed), nil
 }
 
 // Delete removes p's agent. NotFound if it is not p's.
 func (s *Service) Delete(ctx context.Context, p principal.Principal, agent id.Agent) error {
-	if err := s.store.DeleteAgent(ctx, p.User, agent); err != nil {
+	if err := s.store.DeleteAgent(ctx, p.User, agent, s.now()); err != nil {
 		return fmt.Errorf("delete an agent: %w", err)
 	}
+	s.catalog.Sync(ctx)
 	return nil
 }
 
@@ -222,7 +295,11 @@ func (s *Service) Agent(ctx context.Context, p principal.Principal, slug string)
 	if err != nil {
 		return Agent{}, fmt.Errorf("find an agent: %w", err)
 	}
-	return a.SeenBy(p.User), nil
+	found, err := s.withFigures(ctx, p, []Agent{a}, s.qualityWindow())
+	if err != nil {
+		return Agent{}, err
+	}
+	return found[0], nil
 }
 
 // List returns the active agents that p may see and q selects.
@@ -235,10 +312,7 @@ func (s *Service) List(ctx context.Context, p principal.Principal, q Query) ([]A
 	if err != nil {
 		return nil, fmt.Errorf("list agents: %w", err)
 	}
-	for i := range agents {
-		agents[i] = agents[i].SeenBy(p.User)
-	}
-	return agents, nil
+	return s.withFigures(ctx, p, agents, s.qualityWindow())
 }
 
 // Mine returns p's own agents, newest first, inactive ones included.
@@ -247,5 +321,47 @@ func (s *Service) Mine(ctx context.Context, p principal.Principal, limit, offset
 	if err != nil {
 		return nil, fmt.Errorf("list own agents: %w", err)
 	}
+	return s.withFigures(ctx, p, agents, s.qualityWindow())
+}
+
+// shown is what p sees of an agent that was just written. Without figures if they
+// cannot be read: the write has happened.
+func (s *Service) shown(ctx context.Context, p principal.Principal, a Agent) Agent {
+	if list, err := s.withFigures(ctx, p, []Agent{a}, s.qualityWindow()); err == nil {
+		return list[0]
+	}
+	return a.SeenBy(p.User)
+}
+
+// withFigures is what p sees of agents, with their calls since an hour.
+func (s *Service) withFigures(ctx context.Context, p principal.Principal, agents []Agent, since Hour) ([]Agent, error) {
+	if len(agents) == 0 {
+		return agents, nil
+	}
+	ids := make([]id.Agent, len(agents))
+	for i, a := range agents {
+		ids[i] = a.ID
+	}
+	figures, err := s.store.CallFigures(ctx, ids, since)
+	if err != nil {
+		return nil, fmt.Errorf("read figures of agents: %w", err)
+	}
+	for i := range agents {
+		agents[i] = agents[i].SeenBy(p.User)
+		agents[i].Figures = figures[agents[i].ID]
+	}
 	return agents, nil
 }
+
+// qualityWindow is the first hour that quality figures count (contract §4.1).
+func (s *Service) qualityWindow() Hour { return HourOf(s.now()) - qualityDays*24 }
+
+// qualityDays is how long a call counts for the quality of an agent.
+const qualityDays = 90
+
+// Hour counts hours since the Unix epoch. Calls are added up by it, so that a window
+// is exact to an hour.
+type Hour int64
+
+// HourOf is the hour that t is in.
+func HourOf(t time.Time) Hour { return Hour(t.Unix() / 3600) }

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"reflect"
 	"regexp"
 	"slices"
@@ -177,6 +178,36 @@ func TestANewAgentHasTheDefaults(t *testing.T) {
 	}
 }
 
+// serviceOn is a registry with an empty catalog that does not run.
+func serviceOn(t *testing.T, store Store, u URLs) *Service {
+	t.Helper()
+	clock := func() time.Time { return now }
+	catalog := NewCatalog(CatalogConfig{Feed: emptyFeed{}, Embedder: flat{}, Now: clock, Log: slog.New(slog.DiscardHandler), Degraded: func() {}})
+	if err := catalog.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return New(store, u, catalog, clock)
+}
+
+type emptyFeed struct{ Feed }
+
+func (emptyFeed) VectorModels(context.Context) ([]ModelVectors, error) { return nil, nil }
+func (emptyFeed) Horizon(context.Context) (low, high int64, err error) { return 1, 1, nil }
+func (emptyFeed) AllEntries(context.Context, string, Hour, func(Entry) error) error {
+	return nil
+}
+
+// flat is a model in which all texts mean the same.
+type flat struct{}
+
+func (flat) Model() string { return "flat" }
+func (flat) Query(context.Context, string) ([]float32, error) {
+	return []float32{1}, nil
+}
+func (flat) Embed(_ context.Context, texts []string) ([][]float32, error) {
+	return slices.Repeat([][]float32{{1}}, len(texts)), nil
+}
+
 // noStore breaks every method: a rule that refuses must not reach it.
 type noStore struct{ Store }
 
@@ -205,7 +236,7 @@ func TestWhatARegistrationIsRefusedFor(t *testing.T) {
 			Registration{HostedEntity: ptr("aria"), Change: Change{Endpoint: endpoint, AuthType: ptr("api_key")}}, "validation_error", []string{"endpoint", "auth_type"}},
 		{"there are no brands", user, Registration{Change: Change{Endpoint: endpoint, Branded: true}}, "bad_request", nil},
 	} {
-		s := New(noStore{}, urls{unsafe}, func() time.Time { return now })
+		s := serviceOn(t, noStore{}, urls{unsafe})
 		_, _, err := s.Register(t.Context(), tt.p, tt.r)
 		f := fault.As(err)
 		if f == nil || f.Code != tt.code {
@@ -229,7 +260,7 @@ type takenSlugs struct {
 	slugs  []string
 }
 
-func (s *takenSlugs) CreateAgent(_ context.Context, a Agent) error {
+func (s *takenSlugs) CreateAgent(_ context.Context, a Agent, _ Content) error {
 	s.slugs = append(s.slugs, a.Slug)
 	if len(s.slugs) <= s.refuse {
 		return fault.New(fault.Conflict, "conflict", "already exists")
@@ -237,15 +268,19 @@ func (s *takenSlugs) CreateAgent(_ context.Context, a Agent) error {
 	return nil
 }
 
+func (s *takenSlugs) CallFigures(context.Context, []id.Agent, Hour) (map[id.Agent]Figures, error) {
+	return nil, nil
+}
+
 func TestATakenSlugIsReplacedByAnother(t *testing.T) {
 	r := Registration{Change: Change{Name: ptr("A"), Description: ptr("d"), Endpoint: ptr("https://a.example")}}
 	store := &takenSlugs{refuse: 2}
-	a, created, err := New(store, urls{}, func() time.Time { return now }).Register(t.Context(), principal.Principal{User: "u"}, r)
+	a, created, err := serviceOn(t, store, urls{}).Register(t.Context(), principal.Principal{User: "u"}, r)
 	if err != nil || !created || len(store.slugs) != 3 || a.Slug != store.slugs[2] || store.slugs[0] == store.slugs[1] {
 		t.Errorf("got %q, %v, %v after %q", a.Slug, created, err, store.slugs)
 	}
 	store = &takenSlugs{refuse: 100}
-	if _, _, err := New(store, urls{}, func() time.Time { return now }).Register(t.Context(), principal.Principal{User: "u"}, r); !fault.Is(err, fault.Conflict) {
+	if _, _, err := serviceOn(t, store, urls{}).Register(t.Context(), principal.Principal{User: "u"}, r); !fault.Is(err, fault.Conflict) {
 		t.Errorf("without end: got %v, want a conflict", err)
 	}
 }
@@ -263,9 +298,13 @@ func (s *oneAgent) OwnedAgent(_ context.Context, owner id.User, agent id.Agent) 
 	return s.a, nil
 }
 
-func (s *oneAgent) UpdateAgent(_ context.Context, _ id.User, _ id.Agent, edit func(Agent) Agent) (Agent, error) {
-	s.a = edit(s.a)
+func (s *oneAgent) UpdateAgent(_ context.Context, _ id.User, _ id.Agent, edit Edit) (Agent, error) {
+	s.a, _ = edit(s.a)
 	return s.a, nil
+}
+
+func (s *oneAgent) CallFigures(context.Context, []id.Agent, Hour) (map[id.Agent]Figures, error) {
+	return nil, nil
 }
 
 func TestWhatAnUpdateIsRefusedFor(t *testing.T) {
@@ -288,7 +327,7 @@ func TestWhatAnUpdateIsRefusedFor(t *testing.T) {
 		{"the rest of a hosted entity may change", hosted, hosted.Owner, Change{Active: ptr(false), Name: ptr("B")}, ""},
 		{"there are no brands", stored(), stored().Owner, Change{Branded: true}, "bad_request"},
 	} {
-		s := New(&oneAgent{a: tt.agent}, unsafe, func() time.Time { return now })
+		s := serviceOn(t, &oneAgent{a: tt.agent}, unsafe)
 		_, err := s.Update(t.Context(), principal.Principal{User: tt.user}, tt.agent.ID, tt.change)
 		if f := fault.As(err); tt.code == "" && err != nil || tt.code != "" && (f == nil || f.Code != tt.code) {
 			t.Errorf("%s: got %v, want %q", tt.sentence, err, tt.code)
@@ -315,7 +354,7 @@ func TestOnlyTheOwnerSeesWhereAnAgentLives(t *testing.T) {
 
 func TestAFailingStoreIsAnErrorWithoutAType(t *testing.T) {
 	broken := errors.New("disk on fire")
-	s := New(brokenStore{err: broken}, urls{}, func() time.Time { return now })
+	s := serviceOn(t, brokenStore{err: broken}, urls{})
 	p := principal.Principal{User: "u"}
 	_, listErr := s.List(t.Context(), p, Query{})
 	_, getErr := s.Agent(t.Context(), p, "a")
@@ -341,4 +380,4 @@ func (s brokenStore) VisibleAgent(context.Context, id.User, string) (Agent, erro
 func (s brokenStore) OwnedAgents(context.Context, id.User, int, int) ([]Agent, error) {
 	return nil, s.err
 }
-func (s brokenStore) DeleteAgent(context.Context, id.User, id.Agent) error { return s.err }
+func (s brokenStore) DeleteAgent(context.Context, id.User, id.Agent, time.Time) error { return s.err }

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -21,53 +23,75 @@ import (
 var _ registry.Store = (*Store)(nil)
 
 // CreateAgent implements registry.Store.
-func (s *Store) CreateAgent(ctx context.Context, a registry.Agent) error {
-	return s.db.Tx(ctx, func(tx *sql.Tx) error { return insertAgent(ctx, query.New(tx), a) })
+func (s *Store) CreateAgent(ctx context.Context, a registry.Agent, c registry.Content) error {
+	return s.CreateAgents(ctx, []registry.Made{{Agent: a, Content: c}})
 }
 
-// PutHostedAgent implements registry.Store.
-func (s *Store) PutHostedAgent(ctx context.Context, a registry.Agent, edit func(registry.Agent) registry.Agent) (registry.Agent, bool, error) {
+// CreateAgents writes several new agents, all or none.
+func (s *Store) CreateAgents(ctx context.Context, agents []registry.Made) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
+		for _, m := range agents {
+			if err := s.insertAgent(ctx, tx, m.Agent, m.Content); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// PutAgent implements registry.Store.
+func (s *Store) PutAgent(ctx context.Context, a registry.Agent, c registry.Content, edit registry.Edit) (registry.Agent, bool, error) {
 	var stored registry.Agent
 	var created bool
 	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
 		q := query.New(tx)
-		row, err := q.HostedAgent(ctx, query.HostedAgentParams{OwnerID: string(a.Owner), HostedEntity: a.HostedEntity})
+		var row query.Agent
+		var err error
+		if a.CardURL != nil {
+			row, err = q.ImportedAgent(ctx, query.ImportedAgentParams{OwnerID: string(a.Owner), CardDigest: cardDigest(a.CardURL)})
+		} else {
+			row, err = q.HostedAgent(ctx, query.HostedAgentParams{OwnerID: string(a.Owner), HostedEntity: a.HostedEntity})
+		}
 		err = agentFault(err)
 		if created = fault.Is(err, fault.NotFound); created {
 			stored = a
-			return insertAgent(ctx, q, a)
+			return s.insertAgent(ctx, tx, a, c)
 		}
 		if err != nil {
 			return err
 		}
-		stored, err = saveAgent(ctx, q, row, edit)
+		stored, err = s.saveAgent(ctx, tx, row, edit)
 		return err
 	})
 	return stored, created, err
 }
 
 // UpdateAgent implements registry.Store.
-func (s *Store) UpdateAgent(ctx context.Context, owner id.User, agent id.Agent, edit func(registry.Agent) registry.Agent) (registry.Agent, error) {
+func (s *Store) UpdateAgent(ctx context.Context, owner id.User, agent id.Agent, edit registry.Edit) (registry.Agent, error) {
 	var stored registry.Agent
 	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
-		q := query.New(tx)
-		row, err := q.OwnedAgent(ctx, query.OwnedAgentParams{ID: string(agent), OwnerID: string(owner)})
+		row, err := query.New(tx).OwnedAgent(ctx, query.OwnedAgentParams{ID: string(agent), OwnerID: string(owner)})
 		if err != nil {
 			return agentFault(err)
 		}
-		stored, err = saveAgent(ctx, q, row, edit)
+		stored, err = s.saveAgent(ctx, tx, row, edit)
 		return err
 	})
 	return stored, err
 }
 
-// DeleteAgent implements registry.Store. The rows of the search index go with it.
-func (s *Store) DeleteAgent(ctx context.Context, owner id.User, agent id.Agent) error {
-	n, err := s.write.DeleteAgent(ctx, query.DeleteAgentParams{ID: string(agent), OwnerID: string(owner)})
-	if err == nil && n == 0 {
-		err = sql.ErrNoRows
-	}
-	return agentFault(err)
+// DeleteAgent implements registry.Store. What hangs on the agent goes with it.
+func (s *Store) DeleteAgent(ctx context.Context, owner id.User, agent id.Agent, at time.Time) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
+		n, err := query.New(tx).DeleteAgent(ctx, query.DeleteAgentParams{ID: string(agent), OwnerID: string(owner)})
+		if err == nil && n == 0 {
+			err = sql.ErrNoRows
+		}
+		if err != nil {
+			return agentFault(err)
+		}
+		return s.touch(ctx, tx, agent, at)
+	})
 }
 
 // OwnedAgent implements registry.Store.
@@ -85,13 +109,7 @@ func (s *Store) OwnedAgents(ctx context.Context, owner id.User, limit, offset in
 	if err != nil {
 		return nil, agentFault(err)
 	}
-	agents := make([]registry.Agent, len(rows))
-	for i, row := range rows {
-		if agents[i], err = toAgent(row); err != nil {
-			return nil, err
-		}
-	}
-	return agents, nil
+	return toAgents(rows)
 }
 
 // VisibleAgent implements registry.Store.
@@ -107,13 +125,29 @@ func (s *Store) VisibleAgent(ctx context.Context, viewer id.User, slug string) (
 // and the order varies, which sqlc's fixed texts cannot say without hiding the indexes
 // from the planner.
 func (s *Store) VisibleAgents(ctx context.Context, viewer id.User, q registry.Query, since time.Time) ([]registry.Agent, error) {
-	text, args := visibleAgentsQuery(viewer, q, since)
+	text, args := visibleAgentsQuery(s.db.Dialect(), viewer, q, since)
+	return s.queryAgents(ctx, text, args)
+}
+
+// ActiveAgents implements registry.Store.
+func (s *Store) ActiveAgents(ctx context.Context, viewer id.User, agents []id.Agent) ([]registry.Agent, error) {
+	if len(agents) == 0 {
+		return nil, nil
+	}
+	list, args := parameters(agents)
+	args = append(args, string(viewer))
+	return s.queryAgents(ctx, "SELECT "+agentColumns+" FROM agents WHERE id IN ("+list+") AND is_active AND (visibility = 'public' OR owner_id = $"+
+		strconv.Itoa(len(args))+")", args)
+}
+
+// queryAgents runs a query for agentColumns.
+func (s *Store) queryAgents(ctx context.Context, text string, args []any) ([]registry.Agent, error) {
 	rows, err := s.db.Prepared().QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("query agents: %w", err)
 	}
 	defer rows.Close()
-	agents := make([]registry.Agent, 0, min(q.Limit, 100))
+	agents := []registry.Agent{}
 	for rows.Next() {
 		row, err := scanAgent(rows)
 		if err != nil {
@@ -128,10 +162,23 @@ func (s *Store) VisibleAgents(ctx context.Context, viewer id.User, q registry.Qu
 	return agents, rows.Err()
 }
 
+// parameters numbers the values of a list for IN, beginning with $1.
+func parameters[T ~string](values []T) (list string, args []any) {
+	var b strings.Builder
+	for i, v := range values {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("$" + strconv.Itoa(i+1))
+		args = append(args, string(v))
+	}
+	return b.String(), args
+}
+
 // visibleAgentsQuery merges two disjoint halves, everybody's public agents and the
 // viewer's private ones, each read along its index (migration 2). Only constants
 // become part of the text; values are parameters.
-func visibleAgentsQuery(viewer id.User, q registry.Query, since time.Time) (string, []any) {
+func visibleAgentsQuery(d sqldb.Dialect, viewer id.User, q registry.Query, since time.Time) (string, []any) {
 	var args []any
 	param := func(value any) string {
 		args = append(args, value)
@@ -152,8 +199,8 @@ func visibleAgentsQuery(viewer id.User, q registry.Query, since time.Time) (stri
 		where.WriteString(" AND id IN (SELECT agent_id FROM agent_tags WHERE tag IN (" + strings.Join(tags, ", ") + "))")
 	}
 	if q.Search != "" {
-		like := " LIKE " + param(likePattern(q.Search)) + ` ESCAPE '\'`
-		where.WriteString(" AND EXISTS (SELECT 1 FROM agent_search s WHERE s.agent_id = agents.id AND (s.name" + like + " OR s.description" + like + "))")
+		text := param(registry.Fold(q.Search))
+		where.WriteString(" AND EXISTS (SELECT 1 FROM agent_search s WHERE s.agent_id = agents.id AND (" + d.Contains("s.name", text) + " OR " + d.Contains("s.description", text) + "))")
 	}
 	key := map[registry.Sort]string{registry.ByCreated: "created_us", registry.ByUpdated: "updated_us", registry.ByName: "name_sort"}[q.Sort]
 	order := " DESC"
@@ -172,49 +219,55 @@ func visibleAgentsQuery(viewer id.User, q registry.Query, since time.Time) (stri
 		order + " LIMIT " + count(q.Limit) + " OFFSET " + count(q.Offset), args
 }
 
-// likePattern finds text anywhere, literally, in a folded column.
-func likePattern(text string) string {
-	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(registry.Fold(text)) + "%"
-}
-
 // agentColumns are the columns of query.Agent in its order; scanAgent reads them.
 const agentColumns = "id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, " +
-	"is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us"
+	"is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, " +
+	"card_url, card_digest, dialect, credential_types, rating_sum, rating_count"
 
 func scanAgent(rows *sql.Rows) (query.Agent, error) {
 	var a query.Agent
 	err := rows.Scan(&a.ID, &a.Slug, &a.OwnerID, &a.Name, &a.NameSort, &a.Description, &a.Version, &a.Endpoint, &a.AuthType, &a.InputSchema, &a.Tags, &a.Category,
 		&a.Visibility, &a.Trust, &a.IsActive, &a.SupportsStreaming, &a.HostedEntity, &a.PricingStrategy, &a.BasePrice, &a.PricingEnabled, &a.DisabledUs,
-		&a.CreatedUs, &a.UpdatedUs, &a.ContentUs)
+		&a.CreatedUs, &a.UpdatedUs, &a.ContentUs, &a.CardUrl, &a.CardDigest, &a.Dialect, &a.CredentialTypes, &a.RatingSum, &a.RatingCount)
 	return a, err
 }
 
 // insertAgent writes a new agent and what finds it.
-func insertAgent(ctx context.Context, q *query.Queries, a registry.Agent) error {
+func (s *Store) insertAgent(ctx context.Context, tx *sql.Tx, a registry.Agent, c registry.Content) error {
 	tags, err := json.Marshal(a.Tags)
 	if err != nil {
 		return fmt.Errorf("encode tags: %w", err)
 	}
-	err = q.CreateAgent(ctx, query.CreateAgentParams{
+	err = query.New(tx).CreateAgent(ctx, query.CreateAgentParams{
 		ID: string(a.ID), Slug: a.Slug, OwnerID: string(a.Owner), Name: a.Name, NameSort: []byte(registry.Fold(a.Name)),
 		Description: a.Description, Version: a.Version, Endpoint: a.Endpoint, AuthType: a.AuthType, InputSchema: textPtr(a.InputSchema),
 		Tags: string(tags), Category: a.Category, Visibility: a.Visibility, Trust: a.Trust, IsActive: a.Active,
 		SupportsStreaming: a.Streaming, HostedEntity: a.HostedEntity, PricingStrategy: a.PricingStrategy, BasePrice: a.BasePrice,
 		PricingEnabled: a.PricingEnabled, CreatedUs: clock.Micros(a.Created), UpdatedUs: clock.Micros(a.Updated), ContentUs: clock.Micros(a.ContentChanged),
+		CardUrl: a.CardURL, CardDigest: cardDigest(a.CardURL), Dialect: a.Dialect,
 	})
 	if err != nil {
 		return agentFault(err)
 	}
-	return indexAgent(ctx, q, a)
+	return s.indexAgent(ctx, tx, a, c)
 }
 
-// saveAgent lets edit change the agent of row and writes the result.
-func saveAgent(ctx context.Context, q *query.Queries, row query.Agent, edit func(registry.Agent) registry.Agent) (registry.Agent, error) {
+// saveAgent lets edit change the agent of row and writes the result. Credentials were
+// meant for the origin they were given for: they do not follow the endpoint to another
+// (contract §4.3).
+func (s *Store) saveAgent(ctx context.Context, tx *sql.Tx, row query.Agent, edit registry.Edit) (registry.Agent, error) {
 	before, err := toAgent(row)
 	if err != nil {
 		return before, err
 	}
-	a := edit(before)
+	q := query.New(tx)
+	a, content := edit(before)
+	if len(a.CredentialTypes) > 0 && !registry.SameOrigin(before.Endpoint, a.Endpoint) {
+		a.CredentialTypes = nil
+		if err := q.DropCredentials(ctx, string(a.ID)); err != nil {
+			return a, agentFault(err)
+		}
+	}
 	tags, err := json.Marshal(a.Tags)
 	if err != nil {
 		return a, fmt.Errorf("encode tags: %w", err)
@@ -223,27 +276,41 @@ func saveAgent(ctx context.Context, q *query.Queries, row query.Agent, edit func
 		Name: a.Name, NameSort: []byte(registry.Fold(a.Name)), Description: a.Description, Endpoint: a.Endpoint, AuthType: a.AuthType,
 		InputSchema: textPtr(a.InputSchema), Tags: string(tags), Category: a.Category, Visibility: a.Visibility, IsActive: a.Active,
 		SupportsStreaming: a.Streaming, PricingStrategy: a.PricingStrategy, BasePrice: a.BasePrice, PricingEnabled: a.PricingEnabled,
-		UpdatedUs: clock.Micros(a.Updated), ContentUs: clock.Micros(a.ContentChanged), ID: string(a.ID), OwnerID: string(a.Owner),
+		UpdatedUs: clock.Micros(a.Updated), ContentUs: clock.Micros(a.ContentChanged), Version: a.Version, Dialect: a.Dialect,
+		CredentialTypes: strings.Join(a.CredentialTypes, ","), ID: string(a.ID), OwnerID: string(a.Owner),
 	})
-	if err != nil || a.Name == before.Name && a.Description == before.Description && slices.Equal(a.Tags, before.Tags) {
+	switch {
+	case err != nil:
 		return a, agentFault(err)
+	case content == nil:
+		return a, s.touch(ctx, tx, a.ID, a.Updated)
 	}
 	if err := q.ClearAgentTags(ctx, string(a.ID)); err != nil {
 		return a, agentFault(err)
 	}
-	return a, indexAgent(ctx, q, a)
+	if err := q.ClearAgentVectors(ctx, string(a.ID)); err != nil {
+		return a, agentFault(err)
+	}
+	return a, s.indexAgent(ctx, tx, a, *content)
 }
 
-// indexAgent writes the rows by which lists find a. It has no tags yet.
-func indexAgent(ctx context.Context, q *query.Queries, a registry.Agent) error {
+// indexAgent writes the rows by which lists and discovery find a. It has no tags and no
+// vectors yet.
+func (s *Store) indexAgent(ctx context.Context, tx *sql.Tx, a registry.Agent, c registry.Content) error {
+	q := query.New(tx)
 	for _, tag := range a.Tags {
 		if err := q.AddAgentTag(ctx, query.AddAgentTagParams{AgentID: string(a.ID), Tag: tag}); err != nil {
 			return agentFault(err)
 		}
 	}
-	return agentFault(q.PutAgentSearch(ctx, query.PutAgentSearchParams{
-		AgentID: string(a.ID), Name: registry.Fold(a.Name), Description: registry.Fold(a.Description),
-	}))
+	if err := q.PutAgentSearch(ctx, query.PutAgentSearchParams{AgentID: string(a.ID), Name: registry.Fold(a.Name),
+		Description: registry.Fold(a.Description), Words: c.Words, Analyzer: c.Analyzer}); err != nil {
+		return agentFault(err)
+	}
+	if err := putVectors(ctx, q, a.ID, c.Vectors, a.Updated); err != nil {
+		return err
+	}
+	return s.touch(ctx, tx, a.ID, a.Updated)
 }
 
 func toAgent(row query.Agent) (registry.Agent, error) {
@@ -253,6 +320,10 @@ func toAgent(row query.Agent) (registry.Agent, error) {
 		Active: row.IsActive, Streaming: row.SupportsStreaming, HostedEntity: row.HostedEntity, PricingStrategy: row.PricingStrategy,
 		BasePrice: row.BasePrice, PricingEnabled: row.PricingEnabled, Created: clock.FromMicros(row.CreatedUs),
 		Updated: clock.FromMicros(row.UpdatedUs), ContentChanged: clock.FromMicros(row.ContentUs),
+		CardURL: row.CardUrl, Dialect: row.Dialect, RatingSum: row.RatingSum, RatingCount: row.RatingCount,
+	}
+	if row.CredentialTypes != "" {
+		a.CredentialTypes = strings.Split(row.CredentialTypes, ",")
 	}
 	if row.InputSchema != nil {
 		a.InputSchema = []byte(*row.InputSchema)
@@ -261,6 +332,27 @@ func toAgent(row query.Agent) (registry.Agent, error) {
 		return a, fmt.Errorf("read tags of agent %s: %w", row.ID, err)
 	}
 	return a, nil
+}
+
+// cardDigest is what the card URL of an imported agent is found by.
+func cardDigest(url *string) *string {
+	if url == nil {
+		return nil
+	}
+	digest := sha256.Sum256([]byte(*url))
+	text := hex.EncodeToString(digest[:])
+	return &text
+}
+
+func toAgents(rows []query.Agent) ([]registry.Agent, error) {
+	agents := make([]registry.Agent, len(rows))
+	for i, row := range rows {
+		var err error
+		if agents[i], err = toAgent(row); err != nil {
+			return nil, err
+		}
+	}
+	return agents, nil
 }
 
 func textPtr(b []byte) *string {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,6 +13,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/IntunoAI/intuno-go/internal/clock"
+	"github.com/IntunoAI/intuno-go/internal/embedding"
 	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/principal"
@@ -41,7 +44,31 @@ func newAgentBench(t *testing.T, url string) agentBench {
 	t.Cleanup(func() { _ = db.Close() })
 	clock := testkit.NewClock(time.Date(2026, 4, 23, 12, 0, 0, 123456000, time.UTC))
 	s := New(db)
-	return agentBench{registry.New(s, anyURL{}, clock.Now), s, clock}
+	return agentBench{registry.New(s, anyURL{}, runCatalog(t, s, clock.Now), clock.Now), s, clock}
+}
+
+// runCatalog is a catalog that follows s until the test ends.
+func runCatalog(t *testing.T, s *Store, now clock.Now) *registry.Catalog {
+	t.Helper()
+	table, err := embedding.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	catalog := registry.NewCatalog(registry.CatalogConfig{Feed: s, Embedder: table, Older: func(string) registry.Embedder { return nil }, Now: now,
+		Log: slog.New(slog.DiscardHandler), Degraded: func() {}})
+	if err := catalog.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- catalog.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return catalog
 }
 
 // user adds an account.
@@ -109,7 +136,7 @@ func TestAnAgentIsStoredWhole(t *testing.T) {
 			if err != nil || !reflect.DeepEqual(changed, a) {
 				t.Errorf("after an empty change: got %+v, %v, want %+v", changed, err, a)
 			}
-			if err := b.store.CreateAgent(t.Context(), a); !fault.Is(err, fault.Conflict) {
+			if err := b.store.CreateAgent(t.Context(), a, registry.Content{}); !fault.Is(err, fault.Conflict) {
 				t.Errorf("the same slug again: got %v, want a conflict", err)
 			}
 		}
@@ -134,7 +161,7 @@ func TestWhatIsNotYoursIsMissing(t *testing.T) {
 		_, getByID := b.Agent(t.Context(), owner, string(a.ID))
 		_, putForeign := b.Update(t.Context(), stranger, a.ID, named("mine now"))
 		_, putUnknown := b.Update(t.Context(), stranger, unknown, named("mine now"))
-		_, storeForeign := b.store.UpdateAgent(t.Context(), stranger.User, a.ID, func(a registry.Agent) registry.Agent { t.Error("edited"); return a })
+		_, storeForeign := b.store.UpdateAgent(t.Context(), stranger.User, a.ID, func(a registry.Agent) (registry.Agent, *registry.Content) { t.Error("edited"); return a, nil })
 		deleteForeign, deleteUnknown := b.Delete(t.Context(), stranger, a.ID), b.Delete(t.Context(), stranger, unknown)
 		for i, err := range []error{getForeign, getUnknown, getByID, putForeign, putUnknown, storeForeign, deleteForeign, deleteUnknown} {
 			if f := fault.As(err); f == nil || f.Kind != fault.NotFound || f.Detail != "Agent not found" {
@@ -533,7 +560,7 @@ func TestTheDefaultListsWalkAnIndex(t *testing.T) {
 		}
 		for sort, index := range map[registry.Sort]string{registry.ByCreated: "agents_public_by_created", registry.ByUpdated: "agents_public_by_updated", registry.ByName: "agents_public_by_name"} {
 			for _, ascending := range []bool{false, true} {
-				text, args := visibleAgentsQuery(viewer.User, registry.Query{Sort: sort, Ascending: ascending, Limit: 1}, time.Time{})
+				text, args := visibleAgentsQuery(b.store.db.Dialect(), viewer.User, registry.Query{Sort: sort, Ascending: ascending, Limit: 1}, time.Time{})
 				plan := explain(t, b.store, text, args)
 				if !strings.Contains(plan, index) || strings.Contains(plan, "SCAN agents\n") || strings.Contains(plan, "Seq Scan") || !strings.Contains(plan, "agents_by_owner") {
 					t.Errorf("sort %v, ascending %v does not walk %s:\n%s", sort, ascending, index, plan)

@@ -1,19 +1,23 @@
 -- name: CreateAgent :exec
 INSERT INTO agents (id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust,
-    is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, created_us, updated_us, content_us)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23);
+    is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, created_us, updated_us, content_us, card_url, card_digest, dialect)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26);
 
 -- name: SaveAgent :exec
 UPDATE agents
 SET name = $1, name_sort = $2, description = $3, endpoint = $4, auth_type = $5, input_schema = $6, tags = $7, category = $8, visibility = $9,
-    is_active = $10, supports_streaming = $11, pricing_strategy = $12, base_price = $13, pricing_enabled = $14, updated_us = $15, content_us = $16
-WHERE id = $17 AND owner_id = $18;
+    is_active = $10, supports_streaming = $11, pricing_strategy = $12, base_price = $13, pricing_enabled = $14, updated_us = $15, content_us = $16,
+    version = $17, dialect = $18, credential_types = $19
+WHERE id = $20 AND owner_id = $21;
 
 -- name: OwnedAgent :one
 SELECT * FROM agents WHERE id = $1 AND owner_id = $2;
 
 -- name: HostedAgent :one
 SELECT * FROM agents WHERE owner_id = $1 AND hosted_entity = $2;
+
+-- name: ImportedAgent :one
+SELECT * FROM agents WHERE owner_id = $1 AND card_digest = $2;
 
 -- name: VisibleAgent :one
 SELECT * FROM agents WHERE slug = $1 AND (visibility = 'public' OR owner_id = $2);
@@ -34,5 +38,65 @@ INSERT INTO agent_tags (agent_id, tag) VALUES ($1, $2);
 DELETE FROM agent_tags WHERE agent_id = $1;
 
 -- name: PutAgentSearch :exec
-INSERT INTO agent_search (agent_id, name, description) VALUES ($1, $2, $3)
-ON CONFLICT (agent_id) DO UPDATE SET name = excluded.name, description = excluded.description;
+INSERT INTO agent_search (agent_id, name, description, words, analyzer) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (agent_id) DO UPDATE SET name = excluded.name, description = excluded.description, words = excluded.words, analyzer = excluded.analyzer;
+
+-- name: PutAgentWords :execrows
+UPDATE agent_search SET words = $1, analyzer = $2
+WHERE agent_id = $3 AND EXISTS (SELECT 1 FROM agents a WHERE a.id = agent_search.agent_id AND a.content_us = $4);
+
+-- name: ClearAgentVectors :exec
+DELETE FROM agent_vectors WHERE agent_id = $1;
+
+-- name: PutAgentVector :exec
+INSERT INTO agent_vectors (agent_id, model, vector, written_us) VALUES ($1, $2, $3, $4)
+ON CONFLICT (agent_id, model) DO UPDATE SET vector = excluded.vector, written_us = excluded.written_us;
+
+-- name: DropCredentials :exec
+DELETE FROM agent_credentials WHERE agent_id = $1;
+
+-- name: OutdatedAgents :many
+SELECT agents.* FROM agents
+WHERE agents.id > $1 AND (NOT EXISTS (SELECT 1 FROM agent_vectors v WHERE v.agent_id = agents.id AND v.model = $2)
+    OR EXISTS (SELECT 1 FROM agent_search s WHERE s.agent_id = agents.id AND s.analyzer <> $3))
+ORDER BY agents.id
+LIMIT CAST(sqlc.arg(lim) AS BIGINT);
+
+-- name: VectorModels :many
+SELECT model, CAST(COUNT(*) AS BIGINT) AS vectors, CAST(MAX(written_us) AS BIGINT) AS written_us, CAST(MAX(LENGTH(vector)) AS BIGINT) AS bytes,
+    CAST(COALESCE(MIN(NULLIF(LENGTH(vector), 0)), 0) AS BIGINT) AS least
+FROM agent_vectors GROUP BY model ORDER BY model;
+
+-- name: DropModelVectors :execrows
+DELETE FROM agent_vectors
+WHERE agent_vectors.model = $1 AND agent_vectors.agent_id IN (SELECT v.agent_id FROM agent_vectors v WHERE v.model = $1 ORDER BY v.agent_id LIMIT CAST(sqlc.arg(lim) AS BIGINT));
+
+-- name: DropOtherVectors :execrows
+DELETE FROM agent_vectors
+WHERE agent_vectors.model = $1 AND agent_vectors.agent_id IN (
+    SELECT v.agent_id FROM agent_vectors v
+    WHERE v.model = $1 AND LENGTH(v.vector) > 0 AND LENGTH(v.vector) <> CAST(sqlc.arg(bytes) AS BIGINT)
+    ORDER BY v.agent_id
+    LIMIT CAST(sqlc.arg(lim) AS BIGINT));
+
+-- name: AgentsChanged :many
+SELECT agent_id, stamp FROM agent_changes WHERE stamp >= $1 AND stamp < $2 ORDER BY stamp, agent_id;
+
+-- name: ForgetDeletedAgents :exec
+DELETE FROM agent_changes
+WHERE agent_changes.at_us < $1 AND agent_changes.stamp < (SELECT CAST(COALESCE(MAX(c.stamp), 0) AS BIGINT) FROM agent_changes c)
+  AND NOT EXISTS (SELECT 1 FROM agents a WHERE a.id = agent_changes.agent_id);
+
+-- name: CallFigures :many
+SELECT agent_id, CAST(SUM(calls) AS BIGINT) AS calls, CAST(SUM(successes) AS BIGINT) AS successes, CAST(SUM(latency_ms) AS BIGINT) AS latency_ms
+FROM agent_hours
+WHERE hour >= $1
+GROUP BY agent_id;
+
+-- name: AgentsCalledBetween :many
+SELECT DISTINCT agent_id FROM agent_hours WHERE hour >= $1 AND hour < $2;
+
+-- name: TakeLease :execrows
+INSERT INTO leases (name, holder, until_us) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until_us = excluded.until_us
+WHERE leases.holder = excluded.holder OR leases.until_us < CAST(sqlc.arg(now_us) AS BIGINT);

@@ -29,17 +29,71 @@ type Agent struct {
 	CreatedUs         int64
 	UpdatedUs         int64
 	ContentUs         int64
+	CardUrl           *string
+	CardDigest        *string
+	Dialect           string
+	CredentialTypes   string
+	RatingSum         int64
+	RatingCount       int64
+}
+
+type AgentCaller struct {
+	AgentID string
+	UserID  string
+}
+
+type AgentChange struct {
+	AgentID string
+	Stamp   int64
+	AtUs    int64
+}
+
+type AgentCredential struct {
+	AgentID    string
+	Type       string
+	Sealed     []byte
+	KeyID      string
+	AuthHeader *string
+	AuthScheme *string
+	UpdatedUs  int64
+}
+
+type AgentHour struct {
+	AgentID   string
+	Hour      int64
+	Calls     int64
+	Successes int64
+	LatencyMs int64
+}
+
+type AgentRating struct {
+	ID        string
+	AgentID   string
+	UserID    string
+	Score     int64
+	Comment   *string
+	CreatedUs int64
+	UpdatedUs int64
 }
 
 type AgentSearch struct {
 	AgentID     string
 	Name        string
 	Description string
+	Words       string
+	Analyzer    string
 }
 
 type AgentTag struct {
 	AgentID string
 	Tag     string
+}
+
+type AgentVector struct {
+	AgentID   string
+	Model     string
+	Vector    []byte
+	WrittenUs int64
 }
 
 type ApiKey struct {
@@ -76,6 +130,12 @@ type EntitySlot struct {
 	Keys      string
 	SettleUs  int64
 	CreatedUs int64
+}
+
+type Lease struct {
+	Name    string
+	Holder  string
+	UntilUs int64
 }
 
 type LoginFailure struct {

@@ -23,6 +23,117 @@ func (q *Queries) AddAgentTag(ctx context.Context, arg AddAgentTagParams) error 
 	return err
 }
 
+const agentsCalledBetween = `-- name: AgentsCalledBetween :many
+SELECT DISTINCT agent_id FROM agent_hours WHERE hour >= $1 AND hour < $2
+`
+
+type AgentsCalledBetweenParams struct {
+	Hour   int64
+	Hour_2 int64
+}
+
+func (q *Queries) AgentsCalledBetween(ctx context.Context, arg AgentsCalledBetweenParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, agentsCalledBetween, arg.Hour, arg.Hour_2)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var agent_id string
+		if err := rows.Scan(&agent_id); err != nil {
+			return nil, err
+		}
+		items = append(items, agent_id)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const agentsChanged = `-- name: AgentsChanged :many
+SELECT agent_id, stamp FROM agent_changes WHERE stamp >= $1 AND stamp < $2 ORDER BY stamp, agent_id
+`
+
+type AgentsChangedParams struct {
+	Stamp   int64
+	Stamp_2 int64
+}
+
+type AgentsChangedRow struct {
+	AgentID string
+	Stamp   int64
+}
+
+func (q *Queries) AgentsChanged(ctx context.Context, arg AgentsChangedParams) ([]AgentsChangedRow, error) {
+	rows, err := q.db.QueryContext(ctx, agentsChanged, arg.Stamp, arg.Stamp_2)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AgentsChangedRow{}
+	for rows.Next() {
+		var i AgentsChangedRow
+		if err := rows.Scan(&i.AgentID, &i.Stamp); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const callFigures = `-- name: CallFigures :many
+SELECT agent_id, CAST(SUM(calls) AS BIGINT) AS calls, CAST(SUM(successes) AS BIGINT) AS successes, CAST(SUM(latency_ms) AS BIGINT) AS latency_ms
+FROM agent_hours
+WHERE hour >= $1
+GROUP BY agent_id
+`
+
+type CallFiguresRow struct {
+	AgentID   string
+	Calls     int64
+	Successes int64
+	LatencyMs int64
+}
+
+func (q *Queries) CallFigures(ctx context.Context, hour int64) ([]CallFiguresRow, error) {
+	rows, err := q.db.QueryContext(ctx, callFigures, hour)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CallFiguresRow{}
+	for rows.Next() {
+		var i CallFiguresRow
+		if err := rows.Scan(
+			&i.AgentID,
+			&i.Calls,
+			&i.Successes,
+			&i.LatencyMs,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const clearAgentTags = `-- name: ClearAgentTags :exec
 DELETE FROM agent_tags WHERE agent_id = $1
 `
@@ -32,10 +143,19 @@ func (q *Queries) ClearAgentTags(ctx context.Context, agentID string) error {
 	return err
 }
 
+const clearAgentVectors = `-- name: ClearAgentVectors :exec
+DELETE FROM agent_vectors WHERE agent_id = $1
+`
+
+func (q *Queries) ClearAgentVectors(ctx context.Context, agentID string) error {
+	_, err := q.db.ExecContext(ctx, clearAgentVectors, agentID)
+	return err
+}
+
 const createAgent = `-- name: CreateAgent :exec
 INSERT INTO agents (id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust,
-    is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, created_us, updated_us, content_us)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+    is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, created_us, updated_us, content_us, card_url, card_digest, dialect)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
 `
 
 type CreateAgentParams struct {
@@ -62,6 +182,9 @@ type CreateAgentParams struct {
 	CreatedUs         int64
 	UpdatedUs         int64
 	ContentUs         int64
+	CardUrl           *string
+	CardDigest        *string
+	Dialect           string
 }
 
 func (q *Queries) CreateAgent(ctx context.Context, arg CreateAgentParams) error {
@@ -89,6 +212,9 @@ func (q *Queries) CreateAgent(ctx context.Context, arg CreateAgentParams) error 
 		arg.CreatedUs,
 		arg.UpdatedUs,
 		arg.ContentUs,
+		arg.CardUrl,
+		arg.CardDigest,
+		arg.Dialect,
 	)
 	return err
 }
@@ -110,8 +236,69 @@ func (q *Queries) DeleteAgent(ctx context.Context, arg DeleteAgentParams) (int64
 	return result.RowsAffected()
 }
 
+const dropCredentials = `-- name: DropCredentials :exec
+DELETE FROM agent_credentials WHERE agent_id = $1
+`
+
+func (q *Queries) DropCredentials(ctx context.Context, agentID string) error {
+	_, err := q.db.ExecContext(ctx, dropCredentials, agentID)
+	return err
+}
+
+const dropModelVectors = `-- name: DropModelVectors :execrows
+DELETE FROM agent_vectors
+WHERE agent_vectors.model = $1 AND agent_vectors.agent_id IN (SELECT v.agent_id FROM agent_vectors v WHERE v.model = $1 ORDER BY v.agent_id LIMIT CAST($2 AS BIGINT))
+`
+
+type DropModelVectorsParams struct {
+	Model string
+	Lim   int64
+}
+
+func (q *Queries) DropModelVectors(ctx context.Context, arg DropModelVectorsParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropModelVectors, arg.Model, arg.Lim)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const dropOtherVectors = `-- name: DropOtherVectors :execrows
+DELETE FROM agent_vectors
+WHERE agent_vectors.model = $1 AND agent_vectors.agent_id IN (
+    SELECT v.agent_id FROM agent_vectors v
+    WHERE v.model = $1 AND LENGTH(v.vector) > 0 AND LENGTH(v.vector) <> CAST($2 AS BIGINT)
+    ORDER BY v.agent_id
+    LIMIT CAST($3 AS BIGINT))
+`
+
+type DropOtherVectorsParams struct {
+	Model string
+	Bytes int64
+	Lim   int64
+}
+
+func (q *Queries) DropOtherVectors(ctx context.Context, arg DropOtherVectorsParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, dropOtherVectors, arg.Model, arg.Bytes, arg.Lim)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const forgetDeletedAgents = `-- name: ForgetDeletedAgents :exec
+DELETE FROM agent_changes
+WHERE agent_changes.at_us < $1 AND agent_changes.stamp < (SELECT CAST(COALESCE(MAX(c.stamp), 0) AS BIGINT) FROM agent_changes c)
+  AND NOT EXISTS (SELECT 1 FROM agents a WHERE a.id = agent_changes.agent_id)
+`
+
+func (q *Queries) ForgetDeletedAgents(ctx context.Context, atUs int64) error {
+	_, err := q.db.ExecContext(ctx, forgetDeletedAgents, atUs)
+	return err
+}
+
 const hostedAgent = `-- name: HostedAgent :one
-SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us FROM agents WHERE owner_id = $1 AND hosted_entity = $2
+SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count FROM agents WHERE owner_id = $1 AND hosted_entity = $2
 `
 
 type HostedAgentParams struct {
@@ -147,12 +334,139 @@ func (q *Queries) HostedAgent(ctx context.Context, arg HostedAgentParams) (Agent
 		&i.CreatedUs,
 		&i.UpdatedUs,
 		&i.ContentUs,
+		&i.CardUrl,
+		&i.CardDigest,
+		&i.Dialect,
+		&i.CredentialTypes,
+		&i.RatingSum,
+		&i.RatingCount,
 	)
 	return i, err
 }
 
+const importedAgent = `-- name: ImportedAgent :one
+SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count FROM agents WHERE owner_id = $1 AND card_digest = $2
+`
+
+type ImportedAgentParams struct {
+	OwnerID    string
+	CardDigest *string
+}
+
+func (q *Queries) ImportedAgent(ctx context.Context, arg ImportedAgentParams) (Agent, error) {
+	row := q.db.QueryRowContext(ctx, importedAgent, arg.OwnerID, arg.CardDigest)
+	var i Agent
+	err := row.Scan(
+		&i.ID,
+		&i.Slug,
+		&i.OwnerID,
+		&i.Name,
+		&i.NameSort,
+		&i.Description,
+		&i.Version,
+		&i.Endpoint,
+		&i.AuthType,
+		&i.InputSchema,
+		&i.Tags,
+		&i.Category,
+		&i.Visibility,
+		&i.Trust,
+		&i.IsActive,
+		&i.SupportsStreaming,
+		&i.HostedEntity,
+		&i.PricingStrategy,
+		&i.BasePrice,
+		&i.PricingEnabled,
+		&i.DisabledUs,
+		&i.CreatedUs,
+		&i.UpdatedUs,
+		&i.ContentUs,
+		&i.CardUrl,
+		&i.CardDigest,
+		&i.Dialect,
+		&i.CredentialTypes,
+		&i.RatingSum,
+		&i.RatingCount,
+	)
+	return i, err
+}
+
+const outdatedAgents = `-- name: OutdatedAgents :many
+SELECT agents.id, agents.slug, agents.owner_id, agents.name, agents.name_sort, agents.description, agents.version, agents.endpoint, agents.auth_type, agents.input_schema, agents.tags, agents.category, agents.visibility, agents.trust, agents.is_active, agents.supports_streaming, agents.hosted_entity, agents.pricing_strategy, agents.base_price, agents.pricing_enabled, agents.disabled_us, agents.created_us, agents.updated_us, agents.content_us, agents.card_url, agents.card_digest, agents.dialect, agents.credential_types, agents.rating_sum, agents.rating_count FROM agents
+WHERE agents.id > $1 AND (NOT EXISTS (SELECT 1 FROM agent_vectors v WHERE v.agent_id = agents.id AND v.model = $2)
+    OR EXISTS (SELECT 1 FROM agent_search s WHERE s.agent_id = agents.id AND s.analyzer <> $3))
+ORDER BY agents.id
+LIMIT CAST($4 AS BIGINT)
+`
+
+type OutdatedAgentsParams struct {
+	ID       string
+	Model    string
+	Analyzer string
+	Lim      int64
+}
+
+func (q *Queries) OutdatedAgents(ctx context.Context, arg OutdatedAgentsParams) ([]Agent, error) {
+	rows, err := q.db.QueryContext(ctx, outdatedAgents,
+		arg.ID,
+		arg.Model,
+		arg.Analyzer,
+		arg.Lim,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Agent{}
+	for rows.Next() {
+		var i Agent
+		if err := rows.Scan(
+			&i.ID,
+			&i.Slug,
+			&i.OwnerID,
+			&i.Name,
+			&i.NameSort,
+			&i.Description,
+			&i.Version,
+			&i.Endpoint,
+			&i.AuthType,
+			&i.InputSchema,
+			&i.Tags,
+			&i.Category,
+			&i.Visibility,
+			&i.Trust,
+			&i.IsActive,
+			&i.SupportsStreaming,
+			&i.HostedEntity,
+			&i.PricingStrategy,
+			&i.BasePrice,
+			&i.PricingEnabled,
+			&i.DisabledUs,
+			&i.CreatedUs,
+			&i.UpdatedUs,
+			&i.ContentUs,
+			&i.CardUrl,
+			&i.CardDigest,
+			&i.Dialect,
+			&i.CredentialTypes,
+			&i.RatingSum,
+			&i.RatingCount,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ownedAgent = `-- name: OwnedAgent :one
-SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us FROM agents WHERE id = $1 AND owner_id = $2
+SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count FROM agents WHERE id = $1 AND owner_id = $2
 `
 
 type OwnedAgentParams struct {
@@ -188,12 +502,18 @@ func (q *Queries) OwnedAgent(ctx context.Context, arg OwnedAgentParams) (Agent, 
 		&i.CreatedUs,
 		&i.UpdatedUs,
 		&i.ContentUs,
+		&i.CardUrl,
+		&i.CardDigest,
+		&i.Dialect,
+		&i.CredentialTypes,
+		&i.RatingSum,
+		&i.RatingCount,
 	)
 	return i, err
 }
 
 const ownedAgents = `-- name: OwnedAgents :many
-SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us FROM agents
+SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count FROM agents
 WHERE owner_id = $1
 ORDER BY created_us DESC, id DESC
 LIMIT CAST($3 AS BIGINT) OFFSET CAST($2 AS BIGINT)
@@ -239,6 +559,12 @@ func (q *Queries) OwnedAgents(ctx context.Context, arg OwnedAgentsParams) ([]Age
 			&i.CreatedUs,
 			&i.UpdatedUs,
 			&i.ContentUs,
+			&i.CardUrl,
+			&i.CardDigest,
+			&i.Dialect,
+			&i.CredentialTypes,
+			&i.RatingSum,
+			&i.RatingCount,
 		); err != nil {
 			return nil, err
 		}
@@ -254,26 +580,82 @@ func (q *Queries) OwnedAgents(ctx context.Context, arg OwnedAgentsParams) ([]Age
 }
 
 const putAgentSearch = `-- name: PutAgentSearch :exec
-INSERT INTO agent_search (agent_id, name, description) VALUES ($1, $2, $3)
-ON CONFLICT (agent_id) DO UPDATE SET name = excluded.name, description = excluded.description
+INSERT INTO agent_search (agent_id, name, description, words, analyzer) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (agent_id) DO UPDATE SET name = excluded.name, description = excluded.description, words = excluded.words, analyzer = excluded.analyzer
 `
 
 type PutAgentSearchParams struct {
 	AgentID     string
 	Name        string
 	Description string
+	Words       string
+	Analyzer    string
 }
 
 func (q *Queries) PutAgentSearch(ctx context.Context, arg PutAgentSearchParams) error {
-	_, err := q.db.ExecContext(ctx, putAgentSearch, arg.AgentID, arg.Name, arg.Description)
+	_, err := q.db.ExecContext(ctx, putAgentSearch,
+		arg.AgentID,
+		arg.Name,
+		arg.Description,
+		arg.Words,
+		arg.Analyzer,
+	)
 	return err
+}
+
+const putAgentVector = `-- name: PutAgentVector :exec
+INSERT INTO agent_vectors (agent_id, model, vector, written_us) VALUES ($1, $2, $3, $4)
+ON CONFLICT (agent_id, model) DO UPDATE SET vector = excluded.vector, written_us = excluded.written_us
+`
+
+type PutAgentVectorParams struct {
+	AgentID   string
+	Model     string
+	Vector    []byte
+	WrittenUs int64
+}
+
+func (q *Queries) PutAgentVector(ctx context.Context, arg PutAgentVectorParams) error {
+	_, err := q.db.ExecContext(ctx, putAgentVector,
+		arg.AgentID,
+		arg.Model,
+		arg.Vector,
+		arg.WrittenUs,
+	)
+	return err
+}
+
+const putAgentWords = `-- name: PutAgentWords :execrows
+UPDATE agent_search SET words = $1, analyzer = $2
+WHERE agent_id = $3 AND EXISTS (SELECT 1 FROM agents a WHERE a.id = agent_search.agent_id AND a.content_us = $4)
+`
+
+type PutAgentWordsParams struct {
+	Words     string
+	Analyzer  string
+	AgentID   string
+	ContentUs int64
+}
+
+func (q *Queries) PutAgentWords(ctx context.Context, arg PutAgentWordsParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, putAgentWords,
+		arg.Words,
+		arg.Analyzer,
+		arg.AgentID,
+		arg.ContentUs,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const saveAgent = `-- name: SaveAgent :exec
 UPDATE agents
 SET name = $1, name_sort = $2, description = $3, endpoint = $4, auth_type = $5, input_schema = $6, tags = $7, category = $8, visibility = $9,
-    is_active = $10, supports_streaming = $11, pricing_strategy = $12, base_price = $13, pricing_enabled = $14, updated_us = $15, content_us = $16
-WHERE id = $17 AND owner_id = $18
+    is_active = $10, supports_streaming = $11, pricing_strategy = $12, base_price = $13, pricing_enabled = $14, updated_us = $15, content_us = $16,
+    version = $17, dialect = $18, credential_types = $19
+WHERE id = $20 AND owner_id = $21
 `
 
 type SaveAgentParams struct {
@@ -293,6 +675,9 @@ type SaveAgentParams struct {
 	PricingEnabled    bool
 	UpdatedUs         int64
 	ContentUs         int64
+	Version           string
+	Dialect           string
+	CredentialTypes   string
 	ID                string
 	OwnerID           string
 }
@@ -315,14 +700,86 @@ func (q *Queries) SaveAgent(ctx context.Context, arg SaveAgentParams) error {
 		arg.PricingEnabled,
 		arg.UpdatedUs,
 		arg.ContentUs,
+		arg.Version,
+		arg.Dialect,
+		arg.CredentialTypes,
 		arg.ID,
 		arg.OwnerID,
 	)
 	return err
 }
 
+const takeLease = `-- name: TakeLease :execrows
+INSERT INTO leases (name, holder, until_us) VALUES ($1, $2, $3)
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until_us = excluded.until_us
+WHERE leases.holder = excluded.holder OR leases.until_us < CAST($4 AS BIGINT)
+`
+
+type TakeLeaseParams struct {
+	Name    string
+	Holder  string
+	UntilUs int64
+	NowUs   int64
+}
+
+func (q *Queries) TakeLease(ctx context.Context, arg TakeLeaseParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, takeLease,
+		arg.Name,
+		arg.Holder,
+		arg.UntilUs,
+		arg.NowUs,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const vectorModels = `-- name: VectorModels :many
+SELECT model, CAST(COUNT(*) AS BIGINT) AS vectors, CAST(MAX(written_us) AS BIGINT) AS written_us, CAST(MAX(LENGTH(vector)) AS BIGINT) AS bytes,
+    CAST(COALESCE(MIN(NULLIF(LENGTH(vector), 0)), 0) AS BIGINT) AS least
+FROM agent_vectors GROUP BY model ORDER BY model
+`
+
+type VectorModelsRow struct {
+	Model     string
+	Vectors   int64
+	WrittenUs int64
+	Bytes     int64
+	Least     int64
+}
+
+func (q *Queries) VectorModels(ctx context.Context) ([]VectorModelsRow, error) {
+	rows, err := q.db.QueryContext(ctx, vectorModels)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []VectorModelsRow{}
+	for rows.Next() {
+		var i VectorModelsRow
+		if err := rows.Scan(
+			&i.Model,
+			&i.Vectors,
+			&i.WrittenUs,
+			&i.Bytes,
+			&i.Least,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const visibleAgent = `-- name: VisibleAgent :one
-SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us FROM agents WHERE slug = $1 AND (visibility = 'public' OR owner_id = $2)
+SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count FROM agents WHERE slug = $1 AND (visibility = 'public' OR owner_id = $2)
 `
 
 type VisibleAgentParams struct {
@@ -358,6 +815,12 @@ func (q *Queries) VisibleAgent(ctx context.Context, arg VisibleAgentParams) (Age
 		&i.CreatedUs,
 		&i.UpdatedUs,
 		&i.ContentUs,
+		&i.CardUrl,
+		&i.CardDigest,
+		&i.Dialect,
+		&i.CredentialTypes,
+		&i.RatingSum,
+		&i.RatingCount,
 	)
 	return i, err
 }
