@@ -1,4 +1,9 @@
-"""The file internal/embedding/table.bin: writing, reading, and embedding with it."""
+"""The file internal/embedding/table.bin: writing, reading, and embedding with it.
+
+Little-endian: "INTEMB1\\n", uint32 length of a JSON header, the header, the entries (UTF-8,
+each ended by a newline), a float32 scale an entry, a row of dim int8 an entry. An entry's
+vector is scale times row; a text's is the unit sum of its entries' vectors.
+"""
 import json
 
 import numpy as np

@@ -66,16 +66,16 @@ type Feed interface {
 	// AgentsCalledBetween lists who was called in from <= hour < to.
 	AgentsCalledBetween(ctx context.Context, from, to Hour) ([]id.Agent, error)
 	// Outdated lists agents after an id, in the order of ids, that have no vector of
-	// model or words of another analyzer.
-	Outdated(ctx context.Context, model, analyzer string, after id.Agent, limit int) ([]Agent, error)
+	// model, of that many bytes or empty, or words of an analyzer that sorts before
+	// analyzer. Those of a later one are left to those who know it.
+	Outdated(ctx context.Context, model string, bytes int, analyzer string, after id.Agent, limit int) ([]Lacking, error)
 	// PutContent stores what was made for agents that have not changed since they
 	// were read; others are left out.
 	PutContent(ctx context.Context, made []Made, at time.Time) error
 	// VectorModels counts the vectors by model.
 	VectorModels(ctx context.Context) ([]ModelVectors, error)
-	// DropVectors removes up to limit vectors of a model that do not have as many bytes
-	// as said, and are not empty, and tells how many; 0 bytes means all of the model.
-	DropVectors(ctx context.Context, model string, bytes, limit int) (int64, error)
+	// DropVectors removes up to limit vectors of a model and tells how many.
+	DropVectors(ctx context.Context, model string, limit int) (int64, error)
 	// ForgetDeleted removes the traces of agents deleted before that time.
 	ForgetDeleted(ctx context.Context, before time.Time) error
 	// ForgetCalls removes the counts of calls before that hour.
@@ -83,6 +83,12 @@ type Feed interface {
 	// Lease makes holder the only one who does a kind of work until a time. False:
 	// somebody else is.
 	Lease(ctx context.Context, name, holder string, now, until time.Time) (bool, error)
+}
+
+// Lacking is an agent that lacks something, words at least.
+type Lacking struct {
+	Agent  Agent
+	Vector bool // it lacks a vector
 }
 
 // Made is content for an agent as it was read.
@@ -122,11 +128,6 @@ type Catalog struct {
 	lacking chan struct{}    // there is something to embed
 	running atomic.Bool
 	ended   chan struct{}
-
-	// Of the goroutine that embeds.
-	leased   bool // it may hold the lease
-	measured bool // the model's dimension is known, and no stored vector has another
-	dropped  bool // such vectors were dropped, and the copy that serves may have them
 }
 
 // generation is one memory copy: every agent with its vector of one model. Only the
@@ -139,6 +140,8 @@ type generation struct {
 	horizon  int64
 	since    Hour
 	seen     map[id.Agent]int64 // stamps at or above horizon that were followed
+	aged     []id.Agent         // with calls that became too old to count
+	followed atomic.Int64       // when it had everything, in Unix microseconds
 
 	mu      sync.Mutex
 	lacking map[id.Agent]struct{} // without vector, or with outdated words
@@ -192,6 +195,11 @@ const loadBatch = 1024
 
 func (c *Catalog) load(ctx context.Context, embedder Embedder) (*generation, error) {
 	g := &generation{embedder: embedder, model: embedder.Model(), since: c.qualityWindow(), seen: map[id.Agent]int64{}, lacking: map[id.Agent]struct{}{}}
+	var err error
+	if g.horizon, _, err = c.Feed.Horizon(ctx); err != nil {
+		return nil, fmt.Errorf("ask for the horizon: %w", err)
+	}
+	began := c.Now()
 	models, err := c.Feed.VectorModels(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("count vectors: %w", err)
@@ -202,55 +210,48 @@ func (c *Catalog) load(ctx context.Context, embedder Embedder) (*generation, err
 		}
 	}
 	g.index = search.New[standing](g.dim)
-	if g.horizon, _, err = c.Feed.Horizon(ctx); err != nil {
-		return nil, fmt.Errorf("ask for the horizon: %w", err)
-	}
 	batch := make([]Entry, 0, loadBatch)
 	err = c.Feed.AllEntries(ctx, g.model, g.since, func(e Entry) error {
 		if batch = append(batch, e); len(batch) < cap(batch) {
 			return nil
 		}
-		full := batch
+		g.put(batch)
 		batch = batch[:0]
-		return g.put(full)
+		return nil
 	})
-	if err == nil {
-		err = g.put(batch)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("load the registry: %w", err)
 	}
+	g.put(batch)
+	g.followed.Store(clock.Micros(began))
 	return g, nil
 }
 
 func (c *Catalog) qualityWindow() Hour { return HourOf(c.Now()) - qualityDays*24 }
 
 // put takes entries over.
-func (g *generation) put(entries []Entry) error {
+func (g *generation) put(entries []Entry) {
 	docs := make([]search.Doc[standing], 0, len(entries))
 	var inactive []search.Key
 	for _, e := range entries {
-		g.note(e)
-		if !e.Active {
-			inactive = append(inactive, key(e.Agent))
-			continue
-		}
 		doc, err := document(e)
-		if err != nil {
-			return fmt.Errorf("agent %s: %w", e.Agent, err)
+		g.note(e, err == nil)
+		if e.Active {
+			docs = append(docs, doc)
+		} else {
+			inactive = append(inactive, doc.Key)
 		}
-		docs = append(docs, doc)
 	}
 	g.index.Remove(inactive...)
 	g.index.Put(docs...)
-	return nil
 }
 
 // note keeps count of the agents that lack something.
-func (g *generation) note(e Entry) {
+func (g *generation) note(e Entry, readable bool) {
+	fits := e.Embedded && (len(e.Vector) == 0 || g.dim == 0 || len(e.Vector) == g.dim+embedding.PackedOverhead)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if e.Embedded && e.Analyzer == search.AnalyzerVersion {
+	if fits && (e.Analyzer > search.AnalyzerVersion || readable && e.Analyzer == search.AnalyzerVersion) {
 		delete(g.lacking, e.Agent)
 	} else {
 		g.lacking[e.Agent] = struct{}{}
@@ -293,20 +294,22 @@ func (g *generation) firstLacking() id.Agent {
 
 func key[T ~string](s T) search.Key { return search.Key(id.Bytes(s)) }
 
-// document is an entry as it is searched.
+// document is an entry as it is searched. Words that cannot be read, as those of a later
+// version may be, are an error, and the document has none: it must follow all the same,
+// or an agent that became private would be shown for ever.
 func document(e Entry) (search.Doc[standing], error) {
-	words, err := search.ParseWords(e.Words)
-	if err != nil {
-		return search.Doc[standing]{}, fmt.Errorf("read words: %w", err)
-	}
-	doc := search.Doc[standing]{Key: key(e.Agent), Owner: key(e.Owner), Public: e.Public, Name: strings.TrimSpace(e.Name), Words: words,
+	doc := search.Doc[standing]{Key: key(e.Agent), Owner: key(e.Owner), Public: e.Public, Name: strings.TrimSpace(e.Name),
 		Order: clock.Micros(e.Created), Value: standing{stamp: e.Stamp, contentChanged: e.ContentChanged.Unix(),
 			ratingSum: e.RatingSum, ratingCount: e.RatingCount, figures: e.Figures}}
 	if len(e.Vector) > 0 {
 		packed := embedding.Packed(e.Vector)
 		doc.Scale, doc.Vector = packed.Scale(), packed.Int8s()
 	}
-	return doc, nil
+	words, err := search.ParseWords(e.Words)
+	if err == nil {
+		doc.Words = words
+	}
+	return doc, err
 }
 
 // contentTime is how long a writer waits for a model.

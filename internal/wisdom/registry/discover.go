@@ -10,6 +10,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/principal"
 	"github.com/IntunoAI/intuno-go/internal/search"
@@ -65,7 +66,8 @@ func (s *Service) Discover(ctx context.Context, p principal.Principal, d Discove
 		list = rank(g.index.Search(q), d.RankBy, !found.Degraded, d.Threshold, now)
 	}
 	var err error
-	found.Agents, err = s.agentsOf(ctx, p, list[:min(len(list), d.Limit)])
+	fresh := clock.Micros(now)-g.followed.Load() <= staleAfter.Microseconds()
+	found.Agents, err = s.agentsOf(ctx, p, list[:min(len(list), d.Limit)], fresh)
 	return found, err
 }
 
@@ -76,17 +78,29 @@ var errDimension = errors.New("vectors of another length")
 // bestByQuality are the best n of the agents that viewer may see, by quality, then
 // recency.
 func (g *generation) bestByQuality(viewer id.User, n int, now time.Time) []candidate {
-	best := make([]candidate, 0, n+1)
+	pool := make([]candidate, 0, n)
+	best := make([]int, 0, n) // places in pool, in order; only these are moved about
 	g.index.All(key(viewer), func(h search.Hit[standing]) bool {
 		c := candidate{Hit: h, quality: qualityOf(h.Value), recency: recencyOf(h.Value, now)}
-		if len(best) < n || byQuality(c, best[n-1]) < 0 {
-			at, _ := slices.BinarySearchFunc(best, c, byQuality)
-			best = slices.Insert(best, at, c)
-			best = best[:min(len(best), n)]
+		place := len(pool)
+		if place < n {
+			pool = append(pool, c)
+		} else {
+			if place = best[n-1]; byQuality(&c, &pool[place]) > 0 {
+				return true
+			}
+			best = best[:n-1]
+			pool[place] = c
 		}
+		at, _ := slices.BinarySearchFunc(best, &c, func(i int, c *candidate) int { return byQuality(&pool[i], c) })
+		best = slices.Insert(best, at, place)
 		return true
 	})
-	return best
+	list := make([]candidate, len(best))
+	for i, place := range best {
+		list[i] = pool[place]
+	}
+	return list
 }
 
 func hasDirection(v []float32) bool {
@@ -113,9 +127,13 @@ func newAgentCache() *otter.Cache[agentKey, Agent] {
 	}})
 }
 
+// staleAfter is when the copy is too old to trust: what it shows is then read from the
+// database, which knows who may see it by now.
+const staleAfter = time.Second
+
 // agentsOf reads the agents of an ordered list, from the cache where they have not
-// changed since, and keeps the order.
-func (s *Service) agentsOf(ctx context.Context, p principal.Principal, list []candidate) ([]Agent, error) {
+// changed since, and keeps the order. Of a copy that is not fresh nothing is known.
+func (s *Service) agentsOf(ctx context.Context, p principal.Principal, list []candidate, fresh bool) ([]Agent, error) {
 	agents := make([]Agent, 0, len(list))
 	known := make(map[id.Agent]Agent, len(list))
 	stamps := make(map[id.Agent]int64, len(list))
@@ -123,7 +141,7 @@ func (s *Service) agentsOf(ctx context.Context, p principal.Principal, list []ca
 	for _, c := range list {
 		agent := id.OfBytes[id.Agent](c.Key)
 		stamps[agent] = c.Value.stamp
-		if a, ok := s.agents.GetIfPresent(agentKey{agent, c.Value.stamp}); ok {
+		if a, ok := s.agents.GetIfPresent(agentKey{agent, c.Value.stamp}); ok && fresh {
 			known[agent] = a
 		} else {
 			missing = append(missing, agent)
@@ -136,7 +154,9 @@ func (s *Service) agentsOf(ctx context.Context, p principal.Principal, list []ca
 		}
 		for _, a := range read {
 			known[a.ID] = a
-			s.agents.Set(agentKey{a.ID, stamps[a.ID]}, a)
+			if fresh {
+				s.agents.Set(agentKey{a.ID, stamps[a.ID]}, a)
+			}
 		}
 	}
 	for _, c := range list {

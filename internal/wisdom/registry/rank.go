@@ -59,6 +59,9 @@ func distanceOf(cosine float32) float64 {
 	return math.Max(0, math.Round(2e6*(1-float64(cosine)))/1e6)
 }
 
+// unrelated is the distance of texts that have nothing in common.
+const unrelated = 2
+
 // similarityOf is the way back, at least 0.
 func similarityOf(distance float64) float64 { return math.Max(0, 1-distance/2) }
 
@@ -87,8 +90,8 @@ func rank(hits []search.Hit[standing], by RankBy, compared bool, threshold *floa
 	list := make([]candidate, 0, len(hits))
 	for _, h := range hits {
 		c := candidate{Hit: h, quality: qualityOf(h.Value), recency: recencyOf(h.Value, now)}
-		if compared {
-			d := distanceOf(h.Cosine) // 0 for an agent without vector, which makes it unrelated
+		if compared && h.HasVector { // without one, on either side, words decide
+			d := distanceOf(h.Cosine)
 			if threshold != nil && d > *threshold {
 				continue
 			}
@@ -96,14 +99,17 @@ func rank(hits []search.Hit[standing], by RankBy, compared bool, threshold *floa
 		}
 		list = append(list, c)
 	}
+	measured := slices.ContainsFunc(list, func(c candidate) bool { return c.distance != nil })
 	fuse(list)
 	for i := range list {
 		c := &list[i]
 		switch by {
 		case SimilarityOnly:
-			c.score = c.relevance
+			c.score = -unrelated
 			if c.distance != nil {
 				c.score = -*c.distance
+			} else if !measured {
+				c.score = c.relevance
 			}
 		case QualityFirst:
 			c.score = qualityRelevance*c.relevance + qualityQuality*c.quality + qualityRecency*c.recency
@@ -122,7 +128,7 @@ func rank(hits []search.Hit[standing], by RankBy, compared bool, threshold *floa
 		if far := a.relevance < enough; by != SimilarityOnly && far != (b.relevance < enough) {
 			return first(!far)
 		}
-		return cmp.Or(cmp.Compare(b.score, a.score), newer(a, b))
+		return cmp.Or(cmp.Compare(b.score, a.score), newer(&a, &b))
 	})
 	return list
 }
@@ -154,7 +160,7 @@ func fuse(list []candidate) {
 }
 
 // byQuality orders what a request without text finds: by quality, then recency.
-func byQuality(a, b candidate) int {
+func byQuality(a, b *candidate) int {
 	return cmp.Or(cmp.Compare(b.quality, a.quality), cmp.Compare(b.recency, a.recency), newer(a, b))
 }
 
@@ -167,6 +173,6 @@ func first(a bool) int {
 }
 
 // newer breaks ties: newest first, then by id.
-func newer(a, b candidate) int {
+func newer(a, b *candidate) int {
 	return cmp.Or(cmp.Compare(b.Order, a.Order), bytes.Compare(a.Key[:], b.Key[:]))
 }

@@ -59,6 +59,8 @@ func TestTheOrderOfDiscovery(t *testing.T) {
 		{"popularity does not bury the relevant", []search.Hit[standing]{hit('a', 0.6, 5, aged(400)), hit('b', 0.2, 0, best)},
 			map[RankBy]string{Balanced: "ab", QualityFirst: "ab", SimilarityOnly: "ab"}},
 		{"the new comes before the old", []search.Hit[standing]{hit('a', 0.5, 0, aged(89)), hit('b', 0.5, 0)}, map[RankBy]string{Balanced: "ba", QualityFirst: "ba", SimilarityOnly: "ab"}},
+		{"words alone find what has no vector yet", []search.Hit[standing]{hit('a', 0.3, 0), hit('b', 0, 9, func(h *search.Hit[standing]) { h.HasVector = false })},
+			map[RankBy]string{Balanced: "ba", QualityFirst: "ba", SimilarityOnly: "ab"}},
 		{"of equals the newer one, then the lower id", []search.Hit[standing]{hit('c', 0.5, 0), hit('b', 0.5, 0), hit('d', 0.5, 0, func(h *search.Hit[standing]) { h.Order = 1 })},
 			map[RankBy]string{Balanced: "dbc", QualityFirst: "dbc", SimilarityOnly: "dbc"}},
 	} {

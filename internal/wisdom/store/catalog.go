@@ -141,12 +141,19 @@ func (s *Store) AgentsCalledBetween(ctx context.Context, from, to registry.Hour)
 }
 
 // Outdated implements registry.Feed.
-func (s *Store) Outdated(ctx context.Context, model, analyzer string, after id.Agent, limit int) ([]registry.Agent, error) {
-	rows, err := s.read.OutdatedAgents(ctx, query.OutdatedAgentsParams{ID: string(after), Model: model, Analyzer: analyzer, Lim: int64(limit)})
+func (s *Store) Outdated(ctx context.Context, model string, bytes int, analyzer string, after id.Agent, limit int) ([]registry.Lacking, error) {
+	rows, err := s.read.OutdatedAgents(ctx, query.OutdatedAgentsParams{ID: string(after), Model: model, Bytes: int64(bytes), Analyzer: analyzer, Lim: int64(limit)})
 	if err != nil {
 		return nil, sqldb.Translate(err)
 	}
-	return toAgents(rows)
+	list := make([]registry.Lacking, len(rows))
+	for i, row := range rows {
+		if list[i].Agent, err = toAgent(row.Agent); err != nil {
+			return nil, err
+		}
+		list[i].Vector = row.LacksVector
+	}
+	return list, nil
 }
 
 // PutContent implements registry.Feed.
@@ -200,12 +207,8 @@ func (s *Store) VectorModels(ctx context.Context) ([]registry.ModelVectors, erro
 }
 
 // DropVectors implements registry.Feed.
-func (s *Store) DropVectors(ctx context.Context, model string, bytes, limit int) (int64, error) {
-	if bytes == 0 {
-		n, err := s.write.DropModelVectors(ctx, query.DropModelVectorsParams{Model: model, Lim: int64(limit)})
-		return n, sqldb.Translate(err)
-	}
-	n, err := s.write.DropOtherVectors(ctx, query.DropOtherVectorsParams{Model: model, Bytes: int64(bytes), Lim: int64(limit)})
+func (s *Store) DropVectors(ctx context.Context, model string, limit int) (int64, error) {
+	n, err := s.write.DropModelVectors(ctx, query.DropModelVectorsParams{Model: model, Lim: int64(limit)})
 	return n, sqldb.Translate(err)
 }
 

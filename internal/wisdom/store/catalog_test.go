@@ -57,6 +57,9 @@ func (b bag) Query(_ context.Context, text string) ([]float32, error) {
 func (b bag) Embed(ctx context.Context, texts []string) ([][]float32, error) {
 	var vectors [][]float32
 	for _, text := range texts {
+		if strings.Contains(text, "poison") {
+			return nil, errors.New("no idea what this is")
+		}
 		v, err := b.Query(ctx, text)
 		if err != nil {
 			return nil, err
@@ -72,6 +75,8 @@ type node struct {
 	catalog *registry.Catalog
 	store   *Store
 	stop    func()
+
+	stopFollowing func()
 }
 
 func newNode(t *testing.T, url string, now clock.Now, model registry.Embedder, older ...registry.Embedder) node {
@@ -96,13 +101,16 @@ func newNode(t *testing.T, url string, now clock.Now, model registry.Embedder, o
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- catalog.Run(ctx) }()
-	n := node{registry.New(s, anyURL{}, catalog, now), catalog, s, sync.OnceFunc(func() {
+	stopFollowing := sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	})
+	n := node{registry.New(s, anyURL{}, catalog, now), catalog, s, sync.OnceFunc(func() {
+		stopFollowing()
 		_ = db.Close()
-	})}
+	}), stopFollowing}
 	t.Cleanup(n.stop)
 	return n
 }
@@ -501,4 +509,93 @@ func TestATextThatTheModelRefusesKeepsNobodyElseFromBeingFound(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// A text on which the model fails, whatever way, stops neither the others nor a change of
+// model.
+func TestOneBadTextHoldsNobodyUp(t *testing.T) {
+	testkit.Engines(t, func(t *testing.T, open func() string) {
+		url := open()
+		first := newNode(t, url, clock.System, newBag("old", 1024))
+		ada := agentBench{store: first.store, clock: testkit.NewClock(clock.System())}.user(t)
+		for i := range 100 {
+			first.register(t, ada, fmt.Sprintf("Agent %d", i), map[bool]string{true: "poison", false: fmt.Sprintf("topic%d", i)}[i == 40])
+		}
+		first.stop()
+		second := newNode(t, url, clock.System, newBag("new", 2048))
+		deadline := time.Now().Add(30 * time.Second)
+		for {
+			models, err := second.store.VectorModels(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(models) == 2 && models[0].Vectors == 99 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("vectors: %+v", models)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		within(t, "the new model serves", func() bool {
+			found, err := second.Discover(t.Context(), ada, registry.Discovery{Text: "topic99", Limit: 1, Threshold: ptr(1.5)})
+			return err == nil && !found.Degraded && len(found.Agents) == 1 && found.Agents[0].Name == "Agent 99"
+		})
+		if got := second.names(t, ada, "poison"); len(got) == 0 || got[0] != "Agent 40" {
+			t.Errorf("words do not find it: %q", got)
+		}
+	})
+}
+
+// While versions are mixed, one may write words that another cannot read.
+func TestUnreadableWordsDoNotStopTheCopy(t *testing.T) {
+	testkit.Engines(t, func(t *testing.T, open func() string) {
+		url := open()
+		n := newNode(t, url, clock.System, newBag("m", 1024))
+		ada, bob := agentBench{store: n.store, clock: testkit.NewClock(clock.System())}.user(t), agentBench{store: n.store, clock: testkit.NewClock(clock.System())}.user(t)
+		a := n.register(t, ada, "Weather", "tells rain")
+		other := n.register(t, ada, "Other", "tells snow")
+		if err := n.store.db.Tx(t.Context(), func(tx *sql.Tx) error {
+			if _, err := tx.ExecContext(t.Context(), "UPDATE agent_search SET words = $1, analyzer = $2 WHERE agent_id = $3", "{\"v\":9}", "zz-later", string(a.ID)); err != nil {
+				return err
+			}
+			return n.store.touch(t.Context(), tx, a.ID, clock.System())
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for _, agent := range []registry.Agent{a, other} {
+			if _, err := n.Update(t.Context(), ada, agent.ID, registry.Change{Visibility: ptr("private")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := n.names(t, bob, "rain snow"); got != nil {
+			t.Errorf("a stranger finds %q", got)
+		}
+		n.stop()
+		if got := newNode(t, url, clock.System, newBag("m", 1024)).names(t, ada, "rain"); len(got) != 2 {
+			t.Errorf("after a restart the owner finds %q", got)
+		}
+	})
+}
+
+// A copy that cannot follow shows nothing that the database would not show by now.
+func TestACopyThatLagsShowsNoOneWhatBecamePrivate(t *testing.T) {
+	testkit.Engines(t, func(t *testing.T, open func() string) {
+		now := testkit.NewClock(clock.System())
+		n := newNode(t, open(), now.Now, newBag("m", 1024))
+		ada, bob := agentBench{store: n.store, clock: now}.user(t), agentBench{store: n.store, clock: now}.user(t)
+		a := n.register(t, ada, "Weather", "tells rain")
+		n.names(t, bob, "rain")                                       // cached
+		if err := n.store.db.Tx(t.Context(), func(tx *sql.Tx) error { // without a trace to follow
+			_, err := tx.ExecContext(t.Context(), "UPDATE agents SET visibility = 'private' WHERE id = $1", string(a.ID))
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		n.stopFollowing()
+		now.Add(1500 * time.Millisecond)
+		if got := n.names(t, bob, "rain"); got != nil {
+			t.Errorf("a stranger finds %q", got)
+		}
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,8 +163,12 @@ func (s *Store) queryAgents(ctx context.Context, text string, args []any) ([]reg
 	return agents, rows.Err()
 }
 
-// parameters numbers the values of a list for IN, beginning with $1.
+// parameters numbers the values of a list for IN, beginning with $1. The last is
+// repeated up to a power of two: few texts are to be prepared.
 func parameters[T ~string](values []T) (list string, args []any) {
+	if n := len(values); n > 0 {
+		values = append(slices.Clone(values), slices.Repeat(values[n-1:], 1<<bits.Len(uint(n-1))-n)...)
+	}
 	var b strings.Builder
 	for i, v := range values {
 		if i > 0 {

@@ -56,9 +56,13 @@ ON CONFLICT (agent_id, model) DO UPDATE SET vector = excluded.vector, written_us
 DELETE FROM agent_credentials WHERE agent_id = $1;
 
 -- name: OutdatedAgents :many
-SELECT agents.* FROM agents
-WHERE agents.id > $1 AND (NOT EXISTS (SELECT 1 FROM agent_vectors v WHERE v.agent_id = agents.id AND v.model = $2)
-    OR EXISTS (SELECT 1 FROM agent_search s WHERE s.agent_id = agents.id AND s.analyzer <> $3))
+SELECT sqlc.embed(agents), NOT EXISTS (SELECT 1 FROM agent_vectors v
+    WHERE v.agent_id = agents.id AND v.model = sqlc.arg(model) AND LENGTH(v.vector) IN (0, CAST(sqlc.arg(bytes) AS BIGINT))) AS lacks_vector
+FROM agents
+WHERE agents.id > sqlc.arg(id) AND (
+    (SELECT v.agent_id FROM agent_vectors v
+        WHERE v.agent_id = agents.id AND v.model = sqlc.arg(model) AND LENGTH(v.vector) IN (0, CAST(sqlc.arg(bytes) AS BIGINT)) LIMIT 1) IS NULL
+    OR (SELECT s.agent_id FROM agent_search s WHERE s.agent_id = agents.id AND s.analyzer < sqlc.arg(analyzer) LIMIT 1) IS NOT NULL)
 ORDER BY agents.id
 LIMIT CAST(sqlc.arg(lim) AS BIGINT);
 
@@ -70,14 +74,6 @@ FROM agent_vectors GROUP BY model ORDER BY model;
 -- name: DropModelVectors :execrows
 DELETE FROM agent_vectors
 WHERE agent_vectors.model = $1 AND agent_vectors.agent_id IN (SELECT v.agent_id FROM agent_vectors v WHERE v.model = $1 ORDER BY v.agent_id LIMIT CAST(sqlc.arg(lim) AS BIGINT));
-
--- name: DropOtherVectors :execrows
-DELETE FROM agent_vectors
-WHERE agent_vectors.model = $1 AND agent_vectors.agent_id IN (
-    SELECT v.agent_id FROM agent_vectors v
-    WHERE v.model = $1 AND LENGTH(v.vector) > 0 AND LENGTH(v.vector) <> CAST(sqlc.arg(bytes) AS BIGINT)
-    ORDER BY v.agent_id
-    LIMIT CAST(sqlc.arg(lim) AS BIGINT));
 
 -- name: AgentsChanged :many
 SELECT agent_id, stamp FROM agent_changes WHERE stamp >= $1 AND stamp < $2 ORDER BY stamp, agent_id;

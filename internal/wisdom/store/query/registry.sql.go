@@ -263,29 +263,6 @@ func (q *Queries) DropModelVectors(ctx context.Context, arg DropModelVectorsPara
 	return result.RowsAffected()
 }
 
-const dropOtherVectors = `-- name: DropOtherVectors :execrows
-DELETE FROM agent_vectors
-WHERE agent_vectors.model = $1 AND agent_vectors.agent_id IN (
-    SELECT v.agent_id FROM agent_vectors v
-    WHERE v.model = $1 AND LENGTH(v.vector) > 0 AND LENGTH(v.vector) <> CAST($2 AS BIGINT)
-    ORDER BY v.agent_id
-    LIMIT CAST($3 AS BIGINT))
-`
-
-type DropOtherVectorsParams struct {
-	Model string
-	Bytes int64
-	Lim   int64
-}
-
-func (q *Queries) DropOtherVectors(ctx context.Context, arg DropOtherVectorsParams) (int64, error) {
-	result, err := q.db.ExecContext(ctx, dropOtherVectors, arg.Model, arg.Bytes, arg.Lim)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
 const forgetDeletedAgents = `-- name: ForgetDeletedAgents :exec
 DELETE FROM agent_changes
 WHERE agent_changes.at_us < $1 AND agent_changes.stamp < (SELECT CAST(COALESCE(MAX(c.stamp), 0) AS BIGINT) FROM agent_changes c)
@@ -392,24 +369,35 @@ func (q *Queries) ImportedAgent(ctx context.Context, arg ImportedAgentParams) (A
 }
 
 const outdatedAgents = `-- name: OutdatedAgents :many
-SELECT agents.id, agents.slug, agents.owner_id, agents.name, agents.name_sort, agents.description, agents.version, agents.endpoint, agents.auth_type, agents.input_schema, agents.tags, agents.category, agents.visibility, agents.trust, agents.is_active, agents.supports_streaming, agents.hosted_entity, agents.pricing_strategy, agents.base_price, agents.pricing_enabled, agents.disabled_us, agents.created_us, agents.updated_us, agents.content_us, agents.card_url, agents.card_digest, agents.dialect, agents.credential_types, agents.rating_sum, agents.rating_count FROM agents
-WHERE agents.id > $1 AND (NOT EXISTS (SELECT 1 FROM agent_vectors v WHERE v.agent_id = agents.id AND v.model = $2)
-    OR EXISTS (SELECT 1 FROM agent_search s WHERE s.agent_id = agents.id AND s.analyzer <> $3))
+SELECT agents.id, agents.slug, agents.owner_id, agents.name, agents.name_sort, agents.description, agents.version, agents.endpoint, agents.auth_type, agents.input_schema, agents.tags, agents.category, agents.visibility, agents.trust, agents.is_active, agents.supports_streaming, agents.hosted_entity, agents.pricing_strategy, agents.base_price, agents.pricing_enabled, agents.disabled_us, agents.created_us, agents.updated_us, agents.content_us, agents.card_url, agents.card_digest, agents.dialect, agents.credential_types, agents.rating_sum, agents.rating_count, NOT EXISTS (SELECT 1 FROM agent_vectors v
+    WHERE v.agent_id = agents.id AND v.model = $1 AND LENGTH(v.vector) IN (0, CAST($2 AS BIGINT))) AS lacks_vector
+FROM agents
+WHERE agents.id > $3 AND (
+    (SELECT v.agent_id FROM agent_vectors v
+        WHERE v.agent_id = agents.id AND v.model = $1 AND LENGTH(v.vector) IN (0, CAST($2 AS BIGINT)) LIMIT 1) IS NULL
+    OR (SELECT s.agent_id FROM agent_search s WHERE s.agent_id = agents.id AND s.analyzer < $4 LIMIT 1) IS NOT NULL)
 ORDER BY agents.id
-LIMIT CAST($4 AS BIGINT)
+LIMIT CAST($5 AS BIGINT)
 `
 
 type OutdatedAgentsParams struct {
-	ID       string
 	Model    string
+	Bytes    int64
+	ID       string
 	Analyzer string
 	Lim      int64
 }
 
-func (q *Queries) OutdatedAgents(ctx context.Context, arg OutdatedAgentsParams) ([]Agent, error) {
+type OutdatedAgentsRow struct {
+	Agent       Agent
+	LacksVector bool
+}
+
+func (q *Queries) OutdatedAgents(ctx context.Context, arg OutdatedAgentsParams) ([]OutdatedAgentsRow, error) {
 	rows, err := q.db.QueryContext(ctx, outdatedAgents,
-		arg.ID,
 		arg.Model,
+		arg.Bytes,
+		arg.ID,
 		arg.Analyzer,
 		arg.Lim,
 	)
@@ -417,40 +405,41 @@ func (q *Queries) OutdatedAgents(ctx context.Context, arg OutdatedAgentsParams) 
 		return nil, err
 	}
 	defer rows.Close()
-	items := []Agent{}
+	items := []OutdatedAgentsRow{}
 	for rows.Next() {
-		var i Agent
+		var i OutdatedAgentsRow
 		if err := rows.Scan(
-			&i.ID,
-			&i.Slug,
-			&i.OwnerID,
-			&i.Name,
-			&i.NameSort,
-			&i.Description,
-			&i.Version,
-			&i.Endpoint,
-			&i.AuthType,
-			&i.InputSchema,
-			&i.Tags,
-			&i.Category,
-			&i.Visibility,
-			&i.Trust,
-			&i.IsActive,
-			&i.SupportsStreaming,
-			&i.HostedEntity,
-			&i.PricingStrategy,
-			&i.BasePrice,
-			&i.PricingEnabled,
-			&i.DisabledUs,
-			&i.CreatedUs,
-			&i.UpdatedUs,
-			&i.ContentUs,
-			&i.CardUrl,
-			&i.CardDigest,
-			&i.Dialect,
-			&i.CredentialTypes,
-			&i.RatingSum,
-			&i.RatingCount,
+			&i.Agent.ID,
+			&i.Agent.Slug,
+			&i.Agent.OwnerID,
+			&i.Agent.Name,
+			&i.Agent.NameSort,
+			&i.Agent.Description,
+			&i.Agent.Version,
+			&i.Agent.Endpoint,
+			&i.Agent.AuthType,
+			&i.Agent.InputSchema,
+			&i.Agent.Tags,
+			&i.Agent.Category,
+			&i.Agent.Visibility,
+			&i.Agent.Trust,
+			&i.Agent.IsActive,
+			&i.Agent.SupportsStreaming,
+			&i.Agent.HostedEntity,
+			&i.Agent.PricingStrategy,
+			&i.Agent.BasePrice,
+			&i.Agent.PricingEnabled,
+			&i.Agent.DisabledUs,
+			&i.Agent.CreatedUs,
+			&i.Agent.UpdatedUs,
+			&i.Agent.ContentUs,
+			&i.Agent.CardUrl,
+			&i.Agent.CardDigest,
+			&i.Agent.Dialect,
+			&i.Agent.CredentialTypes,
+			&i.Agent.RatingSum,
+			&i.Agent.RatingCount,
+			&i.LacksVector,
 		); err != nil {
 			return nil, err
 		}
