@@ -56,7 +56,8 @@ const entryQuery = "SELECT a.id, a.owner_id, a.name_sort, a.visibility = 'public
 // AllEntries implements registry.Feed.
 func (s *Store) AllEntries(ctx context.Context, model string, since registry.Hour, yield func(registry.Entry) error) error {
 	figures := map[id.Agent]registry.Figures{}
-	rows, err := s.read.CallFigures(ctx, int64(since))
+	first := firstDay(since)
+	rows, err := s.read.CallFigures(ctx, query.CallFiguresParams{Since: int64(since), Until: 24 * first, Day: first})
 	if err != nil {
 		return sqldb.Translate(err)
 	}
@@ -103,14 +104,20 @@ func (s *Store) entries(ctx context.Context, text string, args []any, figures ma
 	return rows.Err()
 }
 
+// firstDay is the first whole day of a window that begins with an hour.
+func firstDay(since registry.Hour) int64 { return (int64(since) + 23) / 24 }
+
 // CallFigures implements registry.Store.
 func (s *Store) CallFigures(ctx context.Context, agents []id.Agent, since registry.Hour) (map[id.Agent]registry.Figures, error) {
 	if len(agents) == 0 {
 		return nil, nil
 	}
 	list, args := parameters(agents)
-	rows, err := s.db.Prepared().QueryContext(ctx, "SELECT agent_id, CAST(SUM(calls) AS BIGINT), CAST(SUM(successes) AS BIGINT), CAST(SUM(latency_ms) AS BIGINT) "+
-		"FROM agent_hours WHERE agent_id IN ("+list+fmt.Sprintf(") AND hour >= $%d GROUP BY agent_id", len(args)+1), append(args, int64(since))...)
+	n, first := len(args), firstDay(since)
+	rows, err := s.db.Prepared().QueryContext(ctx, "SELECT agent_id, CAST(SUM(calls) AS BIGINT), CAST(SUM(successes) AS BIGINT), CAST(SUM(latency_ms) AS BIGINT) FROM ("+
+		"SELECT agent_id, calls, successes, latency_ms FROM agent_hours WHERE agent_id IN ("+list+fmt.Sprintf(") AND hour >= $%d AND hour < $%d ", n+1, n+2)+
+		"UNION ALL SELECT agent_id, calls, successes, latency_ms FROM agent_days WHERE agent_id IN ("+list+fmt.Sprintf(") AND day >= $%d) AS c GROUP BY agent_id", n+3),
+		append(args, int64(since), 24*first, first)...)
 	if err != nil {
 		return nil, fmt.Errorf("query calls: %w", err)
 	}
@@ -219,7 +226,10 @@ func (s *Store) ForgetDeleted(ctx context.Context, before time.Time) error {
 
 // ForgetCalls implements registry.Feed.
 func (s *Store) ForgetCalls(ctx context.Context, before registry.Hour) error {
-	return sqldb.Translate(s.write.ForgetCalls(ctx, int64(before)))
+	if err := s.write.ForgetCalls(ctx, int64(before)); err != nil {
+		return sqldb.Translate(err)
+	}
+	return sqldb.Translate(s.write.ForgetDays(ctx, int64(before)/24))
 }
 
 // Lease implements registry.Feed.

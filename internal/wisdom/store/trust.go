@@ -173,10 +173,11 @@ func (s *Store) recordCalls(ctx context.Context, tx *sql.Tx, calls []registry.Ca
 
 // addCalls adds the calls of one agent up and returns the time of the last.
 func addCalls(ctx context.Context, q *query.Queries, agent id.Agent, calls []registry.Call) (last time.Time, err error) {
-	hours, callers := map[registry.Hour]registry.Figures{}, map[id.User]bool{}
+	hours, days, callers := map[registry.Hour]registry.Figures{}, map[int64]registry.Figures{}, map[id.User]bool{}
 	for _, c := range calls {
 		hour := registry.HourOf(c.At)
 		hours[hour] = hours[hour].Plus(c.Figures())
+		days[int64(hour)/24] = days[int64(hour)/24].Plus(c.Figures())
 		callers[c.User] = true
 		if c.At.After(last) {
 			last = c.At
@@ -193,12 +194,19 @@ func addCalls(ctx context.Context, q *query.Queries, agent id.Agent, calls []reg
 			return last, err
 		}
 	}
+	for _, day := range slices.Sorted(maps.Keys(days)) {
+		f := days[day]
+		if err := q.AddDay(ctx, query.AddDayParams{AgentID: string(agent), Day: day, Calls: f.Calls, Successes: f.Successes, LatencyMs: f.LatencyMS}); err != nil {
+			return last, err
+		}
+	}
 	return last, nil
 }
 
 // TrendingAgents implements registry.CallStore.
 func (s *Store) TrendingAgents(ctx context.Context, viewer id.User, since registry.Hour, limit int) ([]registry.Agent, error) {
-	rows, err := s.read.TrendingAgents(ctx, query.TrendingAgentsParams{Since: int64(since), Viewer: string(viewer), Lim: int64(limit)})
+	first := firstDay(since)
+	rows, err := s.read.TrendingAgents(ctx, query.TrendingAgentsParams{Since: int64(since), Until: 24 * first, Day: first, Viewer: string(viewer), Lim: int64(limit)})
 	if err != nil {
 		return nil, sqldb.Translate(err)
 	}

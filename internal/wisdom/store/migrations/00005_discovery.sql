@@ -48,6 +48,18 @@ CREATE TABLE agent_hours (
 );
 CREATE INDEX agent_hours_by_hour ON agent_hours (hour, agent_id);
 
+-- The same by the day, which is 24 hours: a window is its whole days and the hours
+-- before the first of them, so that long windows read few rows.
+CREATE TABLE agent_days (
+    agent_id   TEXT   NOT NULL REFERENCES agents (id) ON DELETE CASCADE,
+    day        BIGINT NOT NULL,
+    calls      BIGINT NOT NULL,
+    successes  BIGINT NOT NULL,
+    latency_ms BIGINT NOT NULL,
+    PRIMARY KEY (agent_id, day)
+);
+CREATE INDEX agent_days_by_day ON agent_days (day, agent_id);
+
 -- Who ever called an agent: they may rate it.
 CREATE TABLE agent_callers (
     agent_id TEXT NOT NULL REFERENCES agents (id) ON DELETE CASCADE,

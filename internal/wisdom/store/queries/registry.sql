@@ -84,10 +84,14 @@ WHERE agent_changes.at_us < $1 AND agent_changes.stamp < (SELECT CAST(COALESCE(M
   AND NOT EXISTS (SELECT 1 FROM agents a WHERE a.id = agent_changes.agent_id);
 
 -- name: CallFigures :many
-SELECT agent_id, CAST(SUM(calls) AS BIGINT) AS calls, CAST(SUM(successes) AS BIGINT) AS successes, CAST(SUM(latency_ms) AS BIGINT) AS latency_ms
-FROM agent_hours
-WHERE hour >= $1
-GROUP BY agent_id;
+SELECT CAST(c.agent_id AS TEXT) AS agent_id, CAST(SUM(c.calls) AS BIGINT) AS calls, CAST(SUM(c.successes) AS BIGINT) AS successes,
+    CAST(SUM(c.latency_ms) AS BIGINT) AS latency_ms
+FROM (
+    SELECT h.agent_id, h.calls, h.successes, h.latency_ms FROM agent_hours h WHERE h.hour >= sqlc.arg(since) AND h.hour < sqlc.arg(until)
+    UNION ALL
+    SELECT d.agent_id, d.calls, d.successes, d.latency_ms FROM agent_days d WHERE d.day >= sqlc.arg(day)
+) AS c
+GROUP BY CAST(c.agent_id AS TEXT);
 
 -- name: AgentsCalledBetween :many
 SELECT DISTINCT agent_id FROM agent_hours WHERE hour >= $1 AND hour < $2;

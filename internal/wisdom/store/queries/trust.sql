@@ -58,15 +58,23 @@ INSERT INTO agent_hours (agent_id, hour, calls, successes, latency_ms) VALUES ($
 ON CONFLICT (agent_id, hour) DO UPDATE SET calls = agent_hours.calls + excluded.calls, successes = agent_hours.successes + excluded.successes,
     latency_ms = agent_hours.latency_ms + excluded.latency_ms;
 
+-- name: AddDay :exec
+INSERT INTO agent_days (agent_id, day, calls, successes, latency_ms) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (agent_id, day) DO UPDATE SET calls = agent_days.calls + excluded.calls, successes = agent_days.successes + excluded.successes,
+    latency_ms = agent_days.latency_ms + excluded.latency_ms;
+
 -- TrendingAgents groups by a cast, or SQLite would walk the primary key, which is in the
 -- order of the groups, through the calls of all times.
 -- name: TrendingAgents :many
 SELECT sqlc.embed(agents), CAST(t.calls AS BIGINT) AS calls, CAST(t.successes AS BIGINT) AS successes, CAST(t.latency_ms AS BIGINT) AS latency_ms
 FROM (
-    SELECT CAST(agent_id AS TEXT) AS agent_id, SUM(calls) AS calls, SUM(successes) AS successes, SUM(latency_ms) AS latency_ms
-    FROM agent_hours
-    WHERE hour >= sqlc.arg(since)
-    GROUP BY CAST(agent_id AS TEXT)
+    SELECT CAST(c.agent_id AS TEXT) AS agent_id, SUM(c.calls) AS calls, SUM(c.successes) AS successes, SUM(c.latency_ms) AS latency_ms
+    FROM (
+        SELECT h.agent_id, h.calls, h.successes, h.latency_ms FROM agent_hours h WHERE h.hour >= sqlc.arg(since) AND h.hour < sqlc.arg(until)
+        UNION ALL
+        SELECT d.agent_id, d.calls, d.successes, d.latency_ms FROM agent_days d WHERE d.day >= sqlc.arg(day)
+    ) AS c
+    GROUP BY CAST(c.agent_id AS TEXT)
 ) AS t
 JOIN agents ON agents.id = t.agent_id
 WHERE agents.is_active AND (agents.visibility = 'public' OR agents.owner_id = sqlc.arg(viewer))
@@ -75,3 +83,6 @@ LIMIT CAST(sqlc.arg(lim) AS BIGINT);
 
 -- name: ForgetCalls :exec
 DELETE FROM agent_hours WHERE hour < $1;
+
+-- name: ForgetDays :exec
+DELETE FROM agent_days WHERE day < $1;

@@ -58,6 +58,14 @@ type AgentCredential struct {
 	UpdatedUs  int64
 }
 
+type AgentDay struct {
+	AgentID   string
+	Day       int64
+	Calls     int64
+	Successes int64
+	LatencyMs int64
+}
+
 type AgentHour struct {
 	AgentID   string
 	Hour      int64

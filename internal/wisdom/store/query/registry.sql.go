@@ -93,11 +93,21 @@ func (q *Queries) AgentsChanged(ctx context.Context, arg AgentsChangedParams) ([
 }
 
 const callFigures = `-- name: CallFigures :many
-SELECT agent_id, CAST(SUM(calls) AS BIGINT) AS calls, CAST(SUM(successes) AS BIGINT) AS successes, CAST(SUM(latency_ms) AS BIGINT) AS latency_ms
-FROM agent_hours
-WHERE hour >= $1
-GROUP BY agent_id
+SELECT CAST(c.agent_id AS TEXT) AS agent_id, CAST(SUM(c.calls) AS BIGINT) AS calls, CAST(SUM(c.successes) AS BIGINT) AS successes,
+    CAST(SUM(c.latency_ms) AS BIGINT) AS latency_ms
+FROM (
+    SELECT h.agent_id, h.calls, h.successes, h.latency_ms FROM agent_hours h WHERE h.hour >= $1 AND h.hour < $2
+    UNION ALL
+    SELECT d.agent_id, d.calls, d.successes, d.latency_ms FROM agent_days d WHERE d.day >= $3
+) AS c
+GROUP BY CAST(c.agent_id AS TEXT)
 `
+
+type CallFiguresParams struct {
+	Since int64
+	Until int64
+	Day   int64
+}
 
 type CallFiguresRow struct {
 	AgentID   string
@@ -106,8 +116,8 @@ type CallFiguresRow struct {
 	LatencyMs int64
 }
 
-func (q *Queries) CallFigures(ctx context.Context, hour int64) ([]CallFiguresRow, error) {
-	rows, err := q.db.QueryContext(ctx, callFigures, hour)
+func (q *Queries) CallFigures(ctx context.Context, arg CallFiguresParams) ([]CallFiguresRow, error) {
+	rows, err := q.db.QueryContext(ctx, callFigures, arg.Since, arg.Until, arg.Day)
 	if err != nil {
 		return nil, err
 	}

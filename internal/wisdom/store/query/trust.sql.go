@@ -48,6 +48,31 @@ func (q *Queries) AddCalls(ctx context.Context, arg AddCallsParams) error {
 	return err
 }
 
+const addDay = `-- name: AddDay :exec
+INSERT INTO agent_days (agent_id, day, calls, successes, latency_ms) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (agent_id, day) DO UPDATE SET calls = agent_days.calls + excluded.calls, successes = agent_days.successes + excluded.successes,
+    latency_ms = agent_days.latency_ms + excluded.latency_ms
+`
+
+type AddDayParams struct {
+	AgentID   string
+	Day       int64
+	Calls     int64
+	Successes int64
+	LatencyMs int64
+}
+
+func (q *Queries) AddDay(ctx context.Context, arg AddDayParams) error {
+	_, err := q.db.ExecContext(ctx, addDay,
+		arg.AgentID,
+		arg.Day,
+		arg.Calls,
+		arg.Successes,
+		arg.LatencyMs,
+	)
+	return err
+}
+
 const addRating = `-- name: AddRating :exec
 UPDATE agents SET rating_sum = rating_sum + $1, rating_count = rating_count + $2 WHERE id = $3
 `
@@ -131,6 +156,15 @@ DELETE FROM agent_hours WHERE hour < $1
 
 func (q *Queries) ForgetCalls(ctx context.Context, hour int64) error {
 	_, err := q.db.ExecContext(ctx, forgetCalls, hour)
+	return err
+}
+
+const forgetDays = `-- name: ForgetDays :exec
+DELETE FROM agent_days WHERE day < $1
+`
+
+func (q *Queries) ForgetDays(ctx context.Context, day int64) error {
+	_, err := q.db.ExecContext(ctx, forgetDays, day)
 	return err
 }
 
@@ -394,19 +428,24 @@ func (q *Queries) SetCredentialTypes(ctx context.Context, arg SetCredentialTypes
 const trendingAgents = `-- name: TrendingAgents :many
 SELECT agents.id, agents.slug, agents.owner_id, agents.name, agents.name_sort, agents.description, agents.version, agents.endpoint, agents.auth_type, agents.input_schema, agents.tags, agents.category, agents.visibility, agents.trust, agents.is_active, agents.supports_streaming, agents.hosted_entity, agents.pricing_strategy, agents.base_price, agents.pricing_enabled, agents.disabled_us, agents.created_us, agents.updated_us, agents.content_us, agents.card_url, agents.card_digest, agents.dialect, agents.credential_types, agents.rating_sum, agents.rating_count, CAST(t.calls AS BIGINT) AS calls, CAST(t.successes AS BIGINT) AS successes, CAST(t.latency_ms AS BIGINT) AS latency_ms
 FROM (
-    SELECT CAST(agent_id AS TEXT) AS agent_id, SUM(calls) AS calls, SUM(successes) AS successes, SUM(latency_ms) AS latency_ms
-    FROM agent_hours
-    WHERE hour >= $1
-    GROUP BY CAST(agent_id AS TEXT)
+    SELECT CAST(c.agent_id AS TEXT) AS agent_id, SUM(c.calls) AS calls, SUM(c.successes) AS successes, SUM(c.latency_ms) AS latency_ms
+    FROM (
+        SELECT h.agent_id, h.calls, h.successes, h.latency_ms FROM agent_hours h WHERE h.hour >= $1 AND h.hour < $2
+        UNION ALL
+        SELECT d.agent_id, d.calls, d.successes, d.latency_ms FROM agent_days d WHERE d.day >= $3
+    ) AS c
+    GROUP BY CAST(c.agent_id AS TEXT)
 ) AS t
 JOIN agents ON agents.id = t.agent_id
-WHERE agents.is_active AND (agents.visibility = 'public' OR agents.owner_id = $2)
+WHERE agents.is_active AND (agents.visibility = 'public' OR agents.owner_id = $4)
 ORDER BY t.calls DESC, agents.created_us DESC, agents.id DESC
-LIMIT CAST($3 AS BIGINT)
+LIMIT CAST($5 AS BIGINT)
 `
 
 type TrendingAgentsParams struct {
 	Since  int64
+	Until  int64
+	Day    int64
 	Viewer string
 	Lim    int64
 }
@@ -421,7 +460,13 @@ type TrendingAgentsRow struct {
 // TrendingAgents groups by a cast, or SQLite would walk the primary key, which is in the
 // order of the groups, through the calls of all times.
 func (q *Queries) TrendingAgents(ctx context.Context, arg TrendingAgentsParams) ([]TrendingAgentsRow, error) {
-	rows, err := q.db.QueryContext(ctx, trendingAgents, arg.Since, arg.Viewer, arg.Lim)
+	rows, err := q.db.QueryContext(ctx, trendingAgents,
+		arg.Since,
+		arg.Until,
+		arg.Day,
+		arg.Viewer,
+		arg.Lim,
+	)
 	if err != nil {
 		return nil, err
 	}
