@@ -38,10 +38,10 @@ func TestManyDocumentsAreFoundAsFewAre(t *testing.T) {
 	x, o := New[string](testDim), oracle{}
 	check := func(when string) {
 		t.Helper()
-		for range 3 {
+		for range 2 {
 			q := testQuery(r)
 			q.Words, q.Weights = append(q.Words, "rain"), nil
-			want := o.search(q, testDim)
+			want := o.search(q, testDim, x)
 			if err := sameHits(x.Search(q), want); err != nil {
 				t.Errorf("%s: %+v: %v", when, q, err)
 			}
@@ -181,7 +181,7 @@ func TestNearestOfALargeShardAreNearlyAlwaysFound(t *testing.T) {
 		floats = append(floats, v)
 		x.Put(d)
 	}
-	x.limits.exactNumbers, x.limits.leastCandidates = 0, n/10
+	x.limits.exactNumbers, x.limits.leastCandidates = 0, n/20
 	recall := 0.0
 	const queries = 20
 	for range queries {
@@ -197,23 +197,26 @@ func TestNearestOfALargeShardAreNearlyAlwaysFound(t *testing.T) {
 func TestCopiesOfOneVectorDoNotMakeASearchSlow(t *testing.T) {
 	x := New[int](testDim)
 	x.limits.exactNumbers, x.limits.leastCandidates = 0, 50
-	vector := make([]int8, testDim)
-	vector[3] = 100
+	near, copied := make([]int8, testDim), make([]int8, testDim)
+	near[3], copied[3], copied[5] = 100, 60, 80
 	const n = 3000
 	for i := range n {
-		x.Put(Doc[int]{Key: testKey(i), Public: true, Vector: vector, Scale: 0.01, Order: int64(i), Value: i})
+		d := Doc[int]{Key: testKey(i), Public: true, Vector: copied, Scale: 0.01, Order: int64(i), Value: i}
+		if i < 3 {
+			d.Vector = near
+		}
+		x.Put(d)
 	}
 	query := make([]float32, testDim)
 	query[3] = 1
 	q := Query{Vector: query, Nearest: 10}
-	hits := x.Search(q)
 	var got []int
-	for _, hit := range hits {
+	for _, hit := range x.Search(q) {
 		got = append(got, hit.Value)
 	}
-	want := []int{2999, 2998, 2997, 2996, 2995, 2994, 2993, 2992, 2991, 2990}
+	want := []int{2, 1, 0, 2999, 2998, 2997, 2996, 2995, 2994, 2993}
 	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want the newest, %v", got, want)
+		t.Errorf("got %v, want the nearest and the newest, %v", got, want)
 	}
 	s := search[int]{limits: x.limits, query: q, probe: newProbe(q.Vector, x.dim), words: x.lexical(Query{}), views: x.views(Key{})}
 	parts := make([]part, 1)
@@ -248,6 +251,16 @@ func TestTermsBeyondTheBudgetStillCount(t *testing.T) {
 	x.limits.maxPostings = 1 // a single term is never beyond it
 	if got := x.Search(Query{Words: []string{"common"}, Matching: 3}); len(got) != 3 {
 		t.Errorf("got %+v, want three", got)
+	}
+}
+
+func TestATermWithoutAUsableWeightDoesNotCount(t *testing.T) {
+	x := New[int](0)
+	x.Put(Doc[int]{Public: true, Words: oneTerm("rain")})
+	for _, weights := range [][]float64{{}, {0}, {-1}, {math.NaN()}, {math.Inf(1)}, {math.Inf(-1)}} {
+		if got := x.Search(Query{Words: []string{"rain"}, Weights: weights, Matching: 1}); len(got) != 0 {
+			t.Errorf("%v: got %+v, want nothing", weights, got)
+		}
 	}
 }
 

@@ -18,6 +18,22 @@ type nearest struct {
 	best  best
 }
 
+// scan considers the first slots of b, the first of which is number first of its shard.
+func (n *nearest) scan(b *block, slots int, epoch uint64, view int, first uint32) {
+	w := len(n.probe.exact) / 8
+	l := &n.probe.coarse
+	codes, floor := b.codes[:slots*w], n.best.floor()
+	for i := range slots {
+		s := &b.shapes[i]
+		near := l.value(codes[:w], s.sum)
+		codes = codes[w:]
+		if float64(s.scale)*near+float64(s.length)*l.error >= floor {
+			n.consider(b, i, epoch, view, first+uint32(i))
+			floor = n.best.floor()
+		}
+	}
+}
+
 // consider offers the document in slot i of b if it is alive and may be among the best.
 func (n *nearest) consider(b *block, i int, epoch uint64, view int, slot uint32) {
 	s := &b.shapes[i]
@@ -56,22 +72,27 @@ func newSieve(query []signWord, want int) *sieve {
 
 // take looks at the first slots of b, the first of which is number first of its shard.
 func (s *sieve) take(b *block, slots int, epoch uint64, first uint32) {
-	query := s.query
+	query, most := s.query, s.most
 	signs := b.signs[:slots*len(query)]
 	for i := range slots {
-		far := int32(farness(signs[:len(query)], query))
+		far := farness(signs[:len(query)], query)
 		signs = signs[len(query):]
-		if far > s.most || b.shapes[i].scale == 0 || !alive(b, i, epoch) {
-			continue
-		}
-		s.kept = append(s.kept, candidate{slot: first + uint32(i), far: far})
-		s.counts[far]++
-		s.within++
-		for s.within-s.counts[s.most] >= s.want {
-			s.within -= s.counts[s.most]
-			s.most--
+		if far <= most && b.shapes[i].scale != 0 && alive(b, i, epoch) {
+			most = s.keep(candidate{slot: first + uint32(i), far: far})
 		}
 	}
+}
+
+// keep adds a candidate, and returns who is too far from now on.
+func (s *sieve) keep(c candidate) int32 {
+	s.kept = append(s.kept, c)
+	s.counts[c.far]++
+	s.within++
+	for s.within-s.counts[s.most] >= s.want {
+		s.within -= s.counts[s.most]
+		s.most--
+	}
+	return s.most
 }
 
 // sift returns the nearest documents of all parts together: want or, since all that

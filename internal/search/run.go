@@ -115,9 +115,7 @@ func (s *search[V]) scanVectors(p *part, view, from, to int) {
 			sieve.take(&v.pages[n].block, v.slotsOf(n), v.epoch, first)
 			continue
 		}
-		for i := range v.slotsOf(n) {
-			p.nearest.consider(&v.pages[n].block, i, v.epoch, view, first+uint32(i))
-		}
+		p.nearest.scan(&v.pages[n].block, v.slotsOf(n), v.epoch, view, first)
 	}
 }
 

@@ -104,12 +104,12 @@ func signQuery(query []float64, n int) []signWord {
 }
 
 // farness sums how much the dimensions matter in which a signature has another sign.
-func farness(signs []uint64, query []signWord) int {
+func farness(signs []uint64, query []signWord) int32 {
 	low, high := 0, 0
 	for i, q := range query {
 		differ := signs[i] ^ q.signs
 		low += bits.OnesCount64(differ & q.low)
 		high += bits.OnesCount64(differ & q.high)
 	}
-	return low + 2*high
+	return int32(low + 2*high)
 }

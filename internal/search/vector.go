@@ -23,10 +23,9 @@ func codeWords(dim int) int { return (dim + blockDims - 1) / blockDims * blockWo
 // shape is what a scan needs to know of a vector besides its numbers. The zero value
 // is that of a document without a vector.
 type shape struct {
-	scale     float32 // cosine = scale * dot product
-	length    float32 // scale * length of the vector, or slightly more
-	tail      float32 // the same of what follows the first block
-	sum, head int32   // of the bytes, in all and in the first block
+	scale  float32 // cosine = scale * dot product
+	length float32 // scale * length of the vector, or slightly more
+	sum    int32   // of the bytes
 }
 
 // encode writes v, of the dimension of the index, to codes. It returns the zero shape,
