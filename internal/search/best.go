@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"math"
-	"slices"
+	"sync"
+	"sync/atomic"
 )
 
 // found is a document that a search considers.
@@ -34,40 +35,57 @@ func compareNewest(a, b int64, keyOfA, keyOfB *Key) int {
 	return bytes.Compare(keyOfA[:], keyOfB[:])
 }
 
-// best keeps the most best of what is offered, as a heap with the worst on top.
+// best keeps the most best of what several goroutines offer. Which those are does not
+// depend on who offers first.
 type best struct {
 	most  int
-	items []found
+	low   atomic.Uint64 // bits of the score of the worst if there are most
+	mu    sync.Mutex
+	items []found // a heap with the worst on top
 }
 
-// floor is the score below which nothing is kept any more.
-func (b *best) floor() float64 {
-	if len(b.items) < b.most {
-		return math.Inf(-1)
+func newBest(most int) *best {
+	b := &best{most: most}
+	b.low.Store(math.Float64bits(math.Inf(-1)))
+	if most <= 0 {
+		b.low.Store(math.Float64bits(math.Inf(1)))
 	}
-	if b.most <= 0 {
-		return math.Inf(1)
-	}
-	return b.items[0].score
+	return b
 }
+
+// floor is a score below which nothing is kept any more.
+func (b *best) floor() float64 { return math.Float64frombits(b.low.Load()) }
 
 func (b *best) offer(f found) {
-	if len(b.items) < b.most {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case len(b.items) < b.most:
 		b.items = append(b.items, f)
-		for i := len(b.items) - 1; i > 0; {
-			parent := (i - 1) / 2
-			if compareFound(&b.items[i], &b.items[parent]) <= 0 {
-				break
-			}
-			b.items[i], b.items[parent] = b.items[parent], b.items[i]
-			i = parent
+		b.rise(len(b.items) - 1)
+	case b.most > 0 && compareFound(&f, &b.items[0]) < 0:
+		b.items[0] = f
+		b.sink()
+	}
+	if len(b.items) == b.most && b.most > 0 {
+		b.low.Store(math.Float64bits(b.items[0].score))
+	}
+}
+
+// rise moves item i up to where it belongs.
+func (b *best) rise(i int) {
+	for i > 0 {
+		parent := (i - 1) / 2
+		if compareFound(&b.items[i], &b.items[parent]) <= 0 {
+			return
 		}
-		return
+		b.items[i], b.items[parent] = b.items[parent], b.items[i]
+		i = parent
 	}
-	if b.most <= 0 || compareFound(&f, &b.items[0]) >= 0 {
-		return
-	}
-	b.items[0] = f
+}
+
+// sink moves the item on top down to where it belongs.
+func (b *best) sink() {
 	for i := 0; ; {
 		worst := i
 		for _, child := range [2]int{2*i + 1, 2*i + 2} {
@@ -81,14 +99,4 @@ func (b *best) offer(f found) {
 		b.items[i], b.items[worst] = b.items[worst], b.items[i]
 		i = worst
 	}
-}
-
-// merge returns the most best of several, best first.
-func merge(most int, parts []best) []found {
-	var all []found
-	for _, p := range parts {
-		all = append(all, p.items...)
-	}
-	slices.SortFunc(all, func(a, b found) int { return compareFound(&a, &b) })
-	return all[:min(len(all), max(most, 0))]
 }

@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // many is a number of documents that fills so many pages that searches are split.
-const many = 10 * pageSlots
+const many = 6 * pageSlots
 
 func manyDocs(r *rand.Rand, n int) (docs []Doc[string]) {
 	for i := range n {
@@ -38,9 +38,10 @@ func TestManyDocumentsAreFoundAsFewAre(t *testing.T) {
 	x, o := New[string](testDim), oracle{}
 	check := func(when string) {
 		t.Helper()
-		for range 2 {
+		for _, most := range []int{10, many} { // the first ones, or all
 			q := testQuery(r)
 			q.Words, q.Weights = append(q.Words, "rain"), nil
+			q.Nearest, q.Matching = most, most
 			want := o.search(q, testDim, x)
 			if err := sameHits(x.Search(q), want); err != nil {
 				t.Errorf("%s: %+v: %v", when, q, err)
@@ -218,10 +219,8 @@ func TestCopiesOfOneVectorDoNotMakeASearchSlow(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want the nearest and the newest, %v", got, want)
 	}
-	s := search[int]{limits: x.limits, query: q, probe: newProbe(q.Vector, x.dim), words: x.lexical(Query{}), views: x.views(Key{})}
-	parts := make([]part, 1)
-	s.scan(&parts[0], 0, 1)
-	kept := s.candidates(parts, 0)
+	s := &search[int]{limits: x.limits, query: q, probe: newProbe(q.Vector, x.dim), words: x.lexical(Query{}), views: x.views(Key{})}
+	kept := s.candidates(s.scan(), &s.views[0])
 	if len(kept) != spare*50 {
 		t.Errorf("%d candidates are compared, want %d", len(kept), spare*50)
 	}
@@ -359,7 +358,7 @@ func TestNothingAboveTheFloorIsPassedOver(t *testing.T) {
 				v[i], q[i] = -128, 1
 			case 2:
 				v[i], q[i] = pick[int8](r, -128, 127), pick[float32](r, -1, 1)
-			case 3: // one number dwarfs the others
+			case 3: // one number dwarfs the others, in another block or in the same
 				v[i], q[i] = int8(r.IntN(3)-1), float32(r.NormFloat64()*1e-3)
 			}
 		}
@@ -367,8 +366,8 @@ func TestNothingAboveTheFloorIsPassedOver(t *testing.T) {
 			v[dim/2], q[dim/2] = 127, 1
 		}
 		p := newProbe(q, dim)
-		codes := make([]uint64, codeWords(dim))
-		s := encode(codes, v, float32(r.Float64()+0.01))
+		codes, sums := make([]uint64, codeWords(dim)), make([]uint16, codeWords(dim)/blockWords)
+		s := encode(codes, sums, v, float32(r.Float64()+0.01))
 		if s.scale == 0 || p == nil {
 			return
 		}
@@ -380,11 +379,11 @@ func TestNothingAboveTheFloorIsPassedOver(t *testing.T) {
 		if math.Abs(float64(cosine)-exact*float64(s.scale)) > 1e-6*float64(s.length)*norm2(p.exact) {
 			t.Fatalf("got %v, want %v", cosine, exact*float64(s.scale))
 		}
-		if p.below(float64(cosine), codes, &s) {
+		if p.below(float64(cosine), codes, sums, &s) {
 			t.Fatalf("dim %d, kind %d: a cosine of %v is passed over", dim, kind, cosine)
 		}
 		most := float64(s.length) * norm2(p.exact)
-		if !p.below(float64(cosine)+0.05*most, codes, &s) {
+		if !p.below(float64(cosine)+0.05*most, codes, sums, &s) {
 			t.Fatalf("dim %d, kind %d: a cosine of %v seems to be above it by a twentieth", dim, kind, cosine)
 		}
 	})

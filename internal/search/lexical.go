@@ -148,51 +148,77 @@ func (l *lexical) score(terms string, length uint16) float64 {
 	return score
 }
 
-// matching is one search by words over the views, or one of several parts of it.
+// matching is a search by words.
 type matching struct {
 	lexical *lexical
-	best    best
-	sums    []float64  // by slot of a page
-	rest    [][]uint32 // by term: what is left of the list
+	best    *best
 }
 
-// start prepares the reading of lists from slot first.
-func (m *matching) start(first uint32) {
-	m.sums = make([]float64, pageSlots)
-	m.rest = make([][]uint32, len(m.lexical.terms))
-	for i, term := range m.lexical.terms {
-		if term.chooses {
-			from := sort.Search(len(term.list), func(i int) bool { return term.list[i]>>weightBits >= first })
-			m.rest[i] = term.list[from:]
+// scan scores the first slots of b, the first of which is number first of its shard,
+// one by one.
+func (m matching) scan(b *block, slots int, epoch uint64, view int, first uint32) {
+	for i := range slots {
+		_, terms := cutName(b.texts[i])
+		score := m.lexical.score(terms, b.lengths[i])
+		if score > 0 && score >= m.best.floor() && alive(b, i, epoch) {
+			m.best.offer(found{score: score, identity: b.ids[i], view: view, slot: first + uint32(i)})
 		}
 	}
 }
 
-// read scores the documents of the next page by the lists.
-func (m *matching) read(b *block, slots int, epoch uint64, view int, first uint32) {
-	lists, end, some := m.rest, uint64(first)+uint64(slots), false
-	for i := range lists {
-		list, term := lists[i], &m.lexical.terms[i]
-		n := 0
-		for _, posting := range list {
-			slot := posting >> weightBits
-			if uint64(slot) >= end {
-				break
-			}
-			n++
-			at := (slot - first) % pageSlots
-			m.sums[at] += term.part(posting%(1<<weightBits), m.lexical.norm(b.lengths[at]))
+// postings reads the lists of the terms page by page.
+type postings struct {
+	matching
+	sums []float64  // by slot of a page
+	rest [][]uint32 // by term: what is left of the list
+}
+
+// read scores the documents of a page, which comes after those that were read before.
+func (p *postings) read(b *block, slots int, epoch uint64, view int, first uint32) {
+	if p.sums == nil {
+		p.sums = make([]float64, pageSlots)
+		for _, term := range p.lexical.terms {
+			p.rest = append(p.rest, term.list)
 		}
-		lists[i] = list[n:]
-		some = some || n > 0
+	}
+	some := false
+	for i := range p.lexical.terms {
+		if term := &p.lexical.terms[i]; term.chooses {
+			list := from(p.rest[i], first)
+			n := p.add(b, term, list, first, first+uint32(slots))
+			p.rest[i] = list[n:]
+			some = some || n > 0
+		}
 	}
 	if !some {
 		return
 	}
-	for i, sum := range m.sums[:slots] {
-		if sum > 0 && sum >= m.best.floor() && alive(b, i, epoch) {
-			m.best.offer(found{score: sum, identity: b.ids[i], view: view, slot: first + uint32(i)})
+	for i, sum := range p.sums[:slots] {
+		if sum > 0 && sum >= p.best.floor() && alive(b, i, epoch) {
+			p.best.offer(found{score: sum, identity: b.ids[i], view: view, slot: first + uint32(i)})
 		}
 	}
-	clear(m.sums)
+	clear(p.sums)
+}
+
+// from returns the part of list that begins with slot first.
+func from(list []uint32, first uint32) []uint32 {
+	if len(list) == 0 || list[0]>>weightBits >= first {
+		return list
+	}
+	return list[sort.Search(len(list), func(i int) bool { return list[i]>>weightBits >= first }):]
+}
+
+// add adds what term contributes to the documents in slots first to end, and returns
+// how many postings those are.
+func (p *postings) add(b *block, term *queryTerm, list []uint32, first, end uint32) int {
+	for n, posting := range list {
+		slot := posting >> weightBits
+		if slot >= end {
+			return n
+		}
+		at := (slot - first) % pageSlots
+		p.sums[at] += term.part(posting%(1<<weightBits), p.lexical.norm(b.lengths[at]))
+	}
+	return len(list)
 }

@@ -12,37 +12,35 @@ const (
 	candidateShare  = 100 // one of 100
 )
 
-// nearest is one search by vector over the views, or one of several parts of it.
+// nearest is a search by vector.
 type nearest struct {
 	probe *probe
-	best  best
+	best  *best
 }
 
 // scan considers the first slots of b, the first of which is number first of its shard.
-func (n *nearest) scan(b *block, slots int, epoch uint64, view int, first uint32) {
+func (n nearest) scan(b *block, slots int, epoch uint64, view int, first uint32) {
 	w := len(n.probe.exact) / 8
 	l := &n.probe.coarse
-	codes, floor := b.codes[:slots*w], n.best.floor()
+	blocks := w / blockWords
 	for i := range slots {
 		s := &b.shapes[i]
-		near := l.value(codes[:w], s.sum)
-		codes = codes[w:]
-		if float64(s.scale)*near+float64(s.length)*l.error >= floor {
+		near := l.value(b.codes[i*w:(i+1)*w], b.sums[i*blocks:(i+1)*blocks])
+		if float64(s.scale)*near+float64(s.length)*l.error >= n.best.floor() {
 			n.consider(b, i, epoch, view, first+uint32(i))
-			floor = n.best.floor()
 		}
 	}
 }
 
 // consider offers the document in slot i of b if it is alive and may be among the best.
-func (n *nearest) consider(b *block, i int, epoch uint64, view int, slot uint32) {
+func (n nearest) consider(b *block, i int, epoch uint64, view int, slot uint32) {
 	s := &b.shapes[i]
 	if s.scale == 0 {
 		return
 	}
 	w := len(n.probe.exact) / 8
-	codes := b.codes[i*w : (i+1)*w]
-	if n.probe.below(n.best.floor(), codes, s) || !alive(b, i, epoch) {
+	codes, sums := b.codes[i*w:(i+1)*w], b.sums[i*w/blockWords:(i+1)*w/blockWords]
+	if n.probe.below(n.best.floor(), codes, sums, s) || !alive(b, i, epoch) {
 		return
 	}
 	n.best.offer(found{score: float64(n.probe.cosine(codes, s.scale)), identity: b.ids[i], view: view, slot: slot})

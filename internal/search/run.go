@@ -5,17 +5,18 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // pagesPerPart is how many pages are worth a goroutine.
-const pagesPerPart = 4
+const pagesPerPart = 2
 
 // Search returns the documents that the viewer sees and that are among the nearest, or
 // match best by words, or have the name, in the order of their cosine, then of their
 // BM25, then as Doc.Order says. It answers after work that is at most linear in the
 // number of documents, on as many cores as there are.
 func (x *Index[V]) Search(q Query) []Hit[V] {
-	s := search[V]{query: q, limits: x.limits, probe: newProbe(q.Vector, x.dim)}
+	s := &search[V]{query: q, limits: x.limits, probe: newProbe(q.Vector, x.dim)}
 	x.mu.RLock()
 	s.views = x.views(q.Viewer)
 	s.words = x.lexical(q)
@@ -41,36 +42,33 @@ type search[V any] struct {
 	words  *lexical // without terms: without words
 	views  []view[V]
 	named  []uint32 // by view, see shard.named
-}
 
-// part is what one goroutine finds in its share of the pages.
-type part struct {
 	nearest  nearest
 	matching matching
-	sieves   []*sieve // by view; nil where every vector is compared
+	next     atomic.Int64 // the page that nobody has taken yet, of all views
 }
 
 func (s *search[V]) run() []Hit[V] {
+	s.nearest = nearest{probe: s.probe, best: newBest(s.query.Nearest)}
+	most := s.query.Matching
+	if !s.words.complete {
+		most *= spare
+	}
+	s.matching = matching{lexical: s.words, best: newBest(most)}
 	pages := 0
 	for _, v := range s.views {
 		pages += len(v.pages)
 	}
-	parts := make([]part, max(1, min(runtime.GOMAXPROCS(0), pages/pagesPerPart)))
-	inParallel(len(parts), func(n int) { s.scan(&parts[n], n, len(parts)) })
-	s.compareCandidates(parts)
-
-	var slots []found
-	var nearest, matching []best
-	for i := range parts {
-		nearest = append(nearest, parts[i].nearest.best)
-		matching = append(matching, parts[i].matching.best)
-	}
-	slots = append(slots, merge(s.query.Nearest, nearest)...)
-	slots = append(slots, s.bestMatching(matching)...)
+	sieves := make([][]*sieve, max(1, min(runtime.GOMAXPROCS(0), pages/pagesPerPart)))
+	inParallel(len(sieves), func(n int) { sieves[n] = s.scan() })
 	for n := range s.views {
-		slots = s.addNamed(slots, n)
+		s.compareCandidates(sieves, n)
 	}
-	return s.hits(slots)
+	found := append(s.nearest.best.items, s.bestMatching()...)
+	for n := range s.views {
+		found = s.addNamed(found, n)
+	}
+	return s.hits(found)
 }
 
 // inParallel calls do with 0 to n-1, and returns when all have returned.
@@ -83,96 +81,82 @@ func inParallel(n int, do func(int)) {
 	wg.Wait()
 }
 
-// scan searches share n of parts of the pages of every view.
-func (s *search[V]) scan(p *part, n, parts int) {
-	p.nearest = nearest{probe: s.probe, best: best{most: s.query.Nearest}}
-	p.matching = matching{lexical: s.words, best: best{most: s.query.Matching}}
-	if !s.words.complete {
-		p.matching.best.most *= spare
-	}
-	p.sieves = make([]*sieve, len(s.views))
-	for i := range s.views {
-		v := &s.views[i]
-		from, to := len(v.pages)*n/parts, len(v.pages)*(n+1)/parts
-		if s.probe != nil && s.query.Nearest > 0 {
-			s.scanVectors(p, i, from, to)
+// scan searches pages that nobody else has taken until there are none. It returns its
+// sieves by view, nil where every vector was compared.
+func (s *search[V]) scan() []*sieve {
+	sieves := make([]*sieve, len(s.views))
+	lists := postings{matching: s.matching}
+	vectors := s.probe != nil && s.query.Nearest > 0
+	words := len(s.words.terms) > 0 && s.query.Matching > 0
+	for taken := int(s.next.Add(1)) - 1; ; taken = int(s.next.Add(1)) - 1 {
+		view, n := 0, taken
+		for view < len(s.views) && n >= len(s.views[view].pages) {
+			n -= len(s.views[view].pages)
+			view++
 		}
-		if len(s.words.terms) > 0 && s.query.Matching > 0 {
-			s.scanWords(&p.matching, i, from, to)
-		}
-	}
-}
-
-func (s *search[V]) scanVectors(p *part, view, from, to int) {
-	v := &s.views[view]
-	if v.vectors*len(s.probe.exact) > s.limits.exactNumbers {
-		want := max(s.limits.leastCandidates, v.vectors/candidateShare, spare*s.query.Nearest)
-		p.sieves[view] = newSieve(s.probe.signs, want)
-	}
-	for n := from; n < to; n++ {
-		first := uint32(n << pageBits)
-		if sieve := p.sieves[view]; sieve != nil {
-			sieve.take(&v.pages[n].block, v.slotsOf(n), v.epoch, first)
-			continue
-		}
-		p.nearest.scan(&v.pages[n].block, v.slotsOf(n), v.epoch, view, first)
-	}
-}
-
-func (s *search[V]) scanWords(m *matching, view, from, to int) {
-	v := &s.views[view]
-	if v.public {
-		m.start(uint32(from << pageBits))
-		for n := from; n < to; n++ {
-			m.read(&v.pages[n].block, v.slotsOf(n), v.epoch, view, uint32(n<<pageBits))
-		}
-		return
-	}
-	for n := from; n < to; n++ {
-		b := &v.pages[n].block
-		for i := range v.slotsOf(n) {
-			_, terms := cutName(b.texts[i])
-			score := s.words.score(terms, b.lengths[i])
-			if score > 0 && score >= m.best.floor() && v.live(b, i) {
-				m.best.offer(found{score: score, identity: b.ids[i], view: view, slot: uint32(n<<pageBits + i)})
-			}
-		}
-	}
-}
-
-// compareCandidates compares the vectors that the sieves let pass.
-func (s *search[V]) compareCandidates(parts []part) {
-	for view := range s.views {
-		if parts[0].sieves[view] == nil {
-			continue
+		if view == len(s.views) {
+			return sieves
 		}
 		v := &s.views[view]
-		kept := s.candidates(parts, view)
-		inParallel(len(parts), func(n int) {
-			for _, c := range kept[len(kept)*n/len(parts) : len(kept)*(n+1)/len(parts)] {
-				parts[n].nearest.consider(&v.pages[c.slot>>pageBits].block, int(c.slot%pageSlots), v.epoch, view, c.slot)
+		b, slots, first := &v.pages[n].block, v.slotsOf(n), uint32(n<<pageBits)
+		switch {
+		case !vectors:
+		case v.vectors*len(s.probe.exact) <= s.limits.exactNumbers:
+			s.nearest.scan(b, slots, v.epoch, view, first)
+		default:
+			if sieves[view] == nil {
+				sieves[view] = newSieve(s.probe.signs, s.candidatesOf(v))
 			}
-		})
+			sieves[view].take(b, slots, v.epoch, first)
+		}
+		switch {
+		case !words:
+		case v.public:
+			lists.read(b, slots, v.epoch, view, first)
+		default:
+			s.matching.scan(b, slots, v.epoch, view, first)
+		}
 	}
 }
 
-// candidates are the documents of a view that the sieves let pass: all that share the
-// last place, unless those are very many.
-func (s *search[V]) candidates(parts []part, view int) []candidate {
-	sieves := make([]*sieve, len(parts))
-	for i := range parts {
-		sieves[i] = parts[i].sieves[view]
+// candidatesOf is how many vectors of a view are compared.
+func (s *search[V]) candidatesOf(v *view[V]) int {
+	return max(s.limits.leastCandidates, v.vectors/candidateShare, spare*s.query.Nearest)
+}
+
+// compareCandidates compares the vectors of a view that its sieves let pass.
+func (s *search[V]) compareCandidates(of [][]*sieve, view int) {
+	var sieves []*sieve
+	for _, views := range of {
+		if views[view] != nil {
+			sieves = append(sieves, views[view])
+		}
 	}
+	if len(sieves) == 0 {
+		return
+	}
+	v := &s.views[view]
+	kept := s.candidates(sieves, v)
+	inParallel(len(of), func(n int) {
+		for _, c := range kept[len(kept)*n/len(of) : len(kept)*(n+1)/len(of)] {
+			s.nearest.consider(&v.pages[c.slot>>pageBits].block, int(c.slot%pageSlots), v.epoch, view, c.slot)
+		}
+	})
+}
+
+// candidates are the documents that the sieves of a view let pass: all that share the
+// last place, unless those are very many.
+func (s *search[V]) candidates(sieves []*sieve, v *view[V]) []candidate {
 	kept := sift(sieves)
-	if most := spare * sieves[0].want; len(kept) > most { // copies of one vector, say
-		return s.newestOf(kept, &s.views[view], most)
+	if most := spare * s.candidatesOf(v); len(kept) > most { // copies of one vector, say
+		return s.newestOf(kept, v, most)
 	}
 	return kept
 }
 
 // newestOf keeps the first most candidates in the order of every cut-off.
 func (s *search[V]) newestOf(kept []candidate, v *view[V], most int) []candidate {
-	b := best{most: most}
+	b := newBest(most)
 	for _, c := range kept {
 		b.offer(found{score: -float64(c.far), identity: v.pages[c.slot>>pageBits].ids[c.slot%pageSlots], slot: c.slot})
 	}
@@ -185,12 +169,12 @@ func (s *search[V]) newestOf(kept []candidate, v *view[V], most int) []candidate
 
 // bestMatching returns the best by words. If some terms chose no candidates, the full
 // scores of what the others found decide.
-func (s *search[V]) bestMatching(parts []best) []found {
+func (s *search[V]) bestMatching() []found {
 	if s.words.complete {
-		return merge(s.query.Matching, parts)
+		return s.matching.best.items
 	}
-	b := best{most: s.query.Matching}
-	for _, f := range merge(spare*s.query.Matching, parts) {
+	b := newBest(s.query.Matching)
+	for _, f := range s.matching.best.items {
 		p, i := s.at(f)
 		_, terms := cutName(p.texts[i])
 		f.score = s.words.score(terms, p.lengths[i])

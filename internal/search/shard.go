@@ -21,6 +21,7 @@ const (
 // so a search that knows how many slots there were when it began needs no lock.
 type block struct {
 	codes   []uint64 // the numbers of the vectors, see encode
+	sums    []uint16
 	signs   []uint64 // their signatures, see sign
 	shapes  []shape
 	lengths []uint16 // in terms
@@ -44,6 +45,7 @@ func newPage[V any](dim, slots int) *page[V] {
 	return &page[V]{
 		block: block{
 			codes:   make([]uint64, slots*codeWords(dim)),
+			sums:    make([]uint16, slots*codeWords(dim)/blockWords),
 			signs:   make([]uint64, slots*signBits(dim)/64),
 			shapes:  make([]shape, slots),
 			lengths: make([]uint16, slots),
@@ -59,6 +61,7 @@ func newPage[V any](dim, slots int) *page[V] {
 // copyFrom copies the first n slots of q into p.
 func (p *page[V]) copyFrom(q *page[V], n int) {
 	copy(p.codes, q.codes)
+	copy(p.sums, q.sums)
 	copy(p.signs, q.signs)
 	copy(p.shapes, q.shapes)
 	copy(p.lengths, q.lengths)
@@ -113,7 +116,7 @@ func (s *shard[V]) add(d *Doc[V], terms []uint64, rotated []int32) {
 	p.texts[i] = encodeText(d.Name, terms)
 	if len(d.Vector) == s.dim {
 		w := codeWords(s.dim)
-		p.shapes[i] = encode(p.codes[i*w:(i+1)*w], d.Vector, d.Scale)
+		p.shapes[i] = encode(p.codes[i*w:(i+1)*w], p.sums[i*w/blockWords:(i+1)*w/blockWords], d.Vector, d.Scale)
 	}
 	if p.shapes[i].scale != 0 {
 		w := signBits(s.dim) / 64
@@ -202,6 +205,7 @@ func (s *shard[V]) compacted() *shard[V] {
 		}
 		to, i := fresh.grow()
 		copy(to.codes[i*w:], from.codes[j*w:(j+1)*w])
+		copy(to.sums[i*w/blockWords:], from.sums[j*w/blockWords:(j+1)*w/blockWords])
 		copy(to.signs[i*sw:], from.signs[j*sw:(j+1)*sw])
 		to.shapes[i], to.lengths[i], to.texts[i] = from.shapes[j], from.lengths[j], from.texts[j]
 		to.ids[i], to.values[i] = from.ids[j], from.values[j]

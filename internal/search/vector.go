@@ -25,12 +25,12 @@ func codeWords(dim int) int { return (dim + blockDims - 1) / blockDims * blockWo
 type shape struct {
 	scale  float32 // cosine = scale * dot product
 	length float32 // scale * length of the vector, or slightly more
-	sum    int32   // of the bytes
 }
 
-// encode writes v, of the dimension of the index, to codes. It returns the zero shape,
-// and writes nothing, for a vector that counts as absent.
-func encode(codes []uint64, v []int8, scale float32) shape {
+// encode writes v, of the dimension of the index, to codes, and for each block the sum
+// of its bytes to sums. It returns the zero shape, and writes nothing, for a vector
+// that counts as absent.
+func encode(codes []uint64, sums []uint16, v []int8, scale float32) shape {
 	if !(scale >= 0x1p-100 && scale <= 0x1p100) { // NaN as well
 		return shape{}
 	}
@@ -42,7 +42,7 @@ func encode(codes []uint64, v []int8, scale float32) shape {
 		return shape{}
 	}
 	length := float32(float64(scale) * math.Sqrt(float64(square)))
-	s := shape{scale: scale, length: math.Nextafter32(length, math.MaxFloat32)}
+	clear(sums)
 	for i := range codes {
 		var eight [8]int8 // padded with zeros
 		copy(eight[:], v[min(8*i, len(v)):])
@@ -53,9 +53,9 @@ func encode(codes []uint64, v []int8, scale float32) shape {
 		word ^= 0x8080808080808080 // adds the offset to every byte
 		codes[i] = word
 		pairs := word&lanesOf + word>>8&lanesOf
-		s.sum += int32(pairs * 0x0001000100010001 >> 48)
+		sums[i/blockWords] += uint16(pairs * 0x0001000100010001 >> 48)
 	}
-	return s
+	return shape{scale: scale, length: math.Nextafter32(length, math.MaxFloat32)}
 }
 
 // probe is a query vector prepared for scans. Its numbers are exact; coarse and fine
@@ -67,17 +67,21 @@ type probe struct {
 	coarse, fine level
 }
 
-// level is an approximation step * (lane - 16) of the numbers of a query.
+// level is an approximation of the numbers of a query: (lane - 16) * step << shift. A
+// block has the shift that its own numbers need, since with vectors whose leading
+// dimensions have more energy one step would be far too large for most of them.
 type level struct {
-	lanes []uint64 // two words for each word of a vector: its even bytes, its odd ones
-	step  float64
-	base  int64   // what the offsets add to the products, but for the vector's own part
-	error float64 // length of what is left, and a margin for rounding
+	lanes  []uint64 // two words for each word of a vector: its even bytes, its odd ones
+	shifts []uint8  // by block
+	step   float64
+	base   int64   // what the offsets add to the products, but for the vector's own part
+	error  float64 // length of what is left, and a margin for rounding
 }
 
 const (
-	laneZero = 16 // a lane of this value is the number 0
-	laneMost = 15 // and 15 more or less the greatest and the least
+	laneZero  = 16 // a lane of this value is the number 0
+	laneMost  = 15 // and 15 more or less the greatest and the least
+	mostShift = 8
 )
 
 // margin covers what rounding can do to a bound, relative to the length of the query.
@@ -114,51 +118,68 @@ func norm2(v []float64) float64 {
 
 // newLevel approximates v, and leaves in v what remains.
 func newLevel(v []float64, margin float64) level {
-	most := 0.0
-	for _, x := range v {
-		most = max(most, math.Abs(x))
-	}
-	l := level{step: most / laneMost, lanes: make([]uint64, len(v)/4)}
+	l := level{lanes: make([]uint64, len(v)/4), shifts: make([]uint8, len(v)/blockDims)}
+	most := greatest(v)
 	if most == 0 {
-		l.step = 1
+		most = 1
 	}
-	for i, x := range v {
-		n := math.Round(x / l.step)
-		v[i] -= l.step * n
-		lane := uint64(int(n) + laneZero)
-		// Byte i of a word is lane i/2 of its half; its factor has to be at 3-i/2, so
-		// that the sum of the four products is at 3.
-		l.lanes[i/8*2+i%2] |= lane << (16 * (3 - i%8/2))
-		l.base += int64(lane) * offset
+	l.step = most / laneMost / (1 << mostShift)
+	for n := range l.shifts {
+		block := v[n*blockDims : (n+1)*blockDims]
+		for step := most / 2; l.shifts[n] < mostShift && greatest(block) <= step; step /= 2 {
+			l.shifts[n]++
+		}
+		l.shifts[n] = mostShift - l.shifts[n]
+		l.lane(n, block)
 	}
-	l.base -= laneZero * offset * int64(len(v))
 	l.error = norm2(v) + margin
 	return l
 }
 
-// value is the approximate dot product with a vector.
-func (l *level) value(codes []uint64, sum int32) float64 {
-	return l.step * float64(int64(multiply(codes, l.lanes))-laneZero*int64(sum)-l.base)
+func greatest(v []float64) float64 {
+	most := 0.0
+	for _, x := range v {
+		most = max(most, math.Abs(x))
+	}
+	return most
 }
 
-// multiply adds the products of bytes and lanes. A byte is at most 255 and a lane at
-// most 31, so the eight products that are added before the shift stay below 1<<16,
-// and none below them carries over.
-func multiply(codes, lanes []uint64) uint64 {
-	var a, b, c, d uint64
-	for len(codes) >= blockWords && len(lanes) >= 2*blockWords {
+// lane approximates block n, and leaves in it what remains.
+func (l *level) lane(n int, block []float64) {
+	step := l.step * float64(int(1)<<l.shifts[n])
+	for i, x := range block {
+		steps := math.Round(x / step)
+		block[i] -= step * steps
+		lane := uint64(int(steps) + laneZero)
+		// Byte i of a word is lane i/2 of its half; its factor has to be at 3-i/2, so
+		// that the sum of the four products is at 3.
+		l.lanes[(n*blockDims+i)/8*2+i%2] |= lane << (16 * (3 - i%8/2))
+		l.base += int64(lane-laneZero) * offset << l.shifts[n]
+	}
+}
+
+// value is the approximate dot product with a vector. A byte is at most 255 and a lane
+// at most 31, so the eight products that are added before they are shifted stay below
+// 1<<16, and none below them carries over.
+func (l *level) value(codes []uint64, sums []uint16) float64 {
+	sum, lanes, shifts := -l.base, l.lanes, l.shifts
+	for i, bytes := range sums {
+		if len(codes) < blockWords || len(lanes) < 2*blockWords || i >= len(shifts) {
+			break
+		}
 		v, q := (*[blockWords]uint64)(codes), (*[2 * blockWords]uint64)(lanes)
-		a += ((v[0]&lanesOf)*q[0] + (v[0]>>8&lanesOf)*q[1]) >> 48
-		b += ((v[1]&lanesOf)*q[2] + (v[1]>>8&lanesOf)*q[3]) >> 48
-		c += ((v[2]&lanesOf)*q[4] + (v[2]>>8&lanesOf)*q[5]) >> 48
-		d += ((v[3]&lanesOf)*q[6] + (v[3]>>8&lanesOf)*q[7]) >> 48
+		a := ((v[0]&lanesOf)*q[0] + (v[0]>>8&lanesOf)*q[1]) >> 48
+		b := ((v[1]&lanesOf)*q[2] + (v[1]>>8&lanesOf)*q[3]) >> 48
+		a += ((v[2]&lanesOf)*q[4] + (v[2]>>8&lanesOf)*q[5]) >> 48
+		b += ((v[3]&lanesOf)*q[6] + (v[3]>>8&lanesOf)*q[7]) >> 48
 		a += ((v[4]&lanesOf)*q[8] + (v[4]>>8&lanesOf)*q[9]) >> 48
 		b += ((v[5]&lanesOf)*q[10] + (v[5]>>8&lanesOf)*q[11]) >> 48
-		c += ((v[6]&lanesOf)*q[12] + (v[6]>>8&lanesOf)*q[13]) >> 48
-		d += ((v[7]&lanesOf)*q[14] + (v[7]>>8&lanesOf)*q[15]) >> 48
+		a += ((v[6]&lanesOf)*q[12] + (v[6]>>8&lanesOf)*q[13]) >> 48
+		b += ((v[7]&lanesOf)*q[14] + (v[7]>>8&lanesOf)*q[15]) >> 48
+		sum += int64(a+b-laneZero*uint64(bytes)) << (shifts[i] & 63)
 		codes, lanes = codes[blockWords:], lanes[2*blockWords:]
 	}
-	return a + b + c + d
+	return l.step * float64(sum)
 }
 
 // cosine is the exact one, rounded once to a float32. A product of a byte and a
@@ -186,11 +207,11 @@ func (p *probe) cosine(codes []uint64, scale float32) float32 {
 // below reports that the cosine to a vector is certainly less than floor. By the
 // inequality of Cauchy and Schwarz what a level leaves open is at most the product of
 // the lengths.
-func (p *probe) below(floor float64, codes []uint64, s *shape) bool {
+func (p *probe) below(floor float64, codes []uint64, sums []uint16, s *shape) bool {
 	scale, length := float64(s.scale), float64(s.length)
-	near := scale * p.coarse.value(codes, s.sum)
+	near := scale * p.coarse.value(codes, sums)
 	if near+length*p.coarse.error < floor {
 		return true
 	}
-	return near+scale*p.fine.value(codes, s.sum)+length*p.fine.error < floor
+	return near+scale*p.fine.value(codes, sums)+length*p.fine.error < floor
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/embedding"
 	"github.com/IntunoAI/intuno-go/internal/id"
@@ -165,16 +167,16 @@ func NewCatalog(c CatalogConfig) *Catalog {
 // Load reads the registry. If most agents have vectors of an older model only, and that
 // can still be asked, it serves until the others are made.
 func (c *Catalog) Load(ctx context.Context) error {
-	embedder := c.Embedder
-	counts, err := c.Feed.VectorModels(ctx)
+	seen, err := c.look(ctx)
 	if err != nil {
-		return fmt.Errorf("count vectors: %w", err)
+		return err
 	}
 	have := map[string]int64{}
-	for _, m := range counts {
+	for _, m := range seen.models {
 		have[m.Model] = m.Vectors
 	}
-	for _, m := range counts {
+	embedder := c.Embedder
+	for _, m := range seen.models {
 		if m.Vectors <= have[embedder.Model()] || m.Model == c.Embedder.Model() {
 			continue
 		}
@@ -182,7 +184,7 @@ func (c *Catalog) Load(ctx context.Context) error {
 			embedder = older
 		}
 	}
-	g, err := c.load(ctx, embedder)
+	g, err := c.load(ctx, embedder, seen)
 	if err != nil {
 		return err
 	}
@@ -190,40 +192,69 @@ func (c *Catalog) Load(ctx context.Context) error {
 	return nil
 }
 
+// sight is what a load begins with, in this order: whatever comes later is followed.
+type sight struct {
+	at      time.Time
+	horizon int64
+	models  []ModelVectors
+}
+
+func (c *Catalog) look(ctx context.Context) (sight, error) {
+	s := sight{at: c.Now()}
+	var err error
+	if s.horizon, _, err = c.Feed.Horizon(ctx); err != nil {
+		return s, fmt.Errorf("ask for the horizon: %w", err)
+	}
+	if s.models, err = c.Feed.VectorModels(ctx); err != nil {
+		return s, fmt.Errorf("count vectors: %w", err)
+	}
+	return s, nil
+}
+
+// reload is a load of now.
+func (c *Catalog) reload(ctx context.Context, embedder Embedder) (*generation, error) {
+	seen, err := c.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.load(ctx, embedder, seen)
+}
+
 // loadBatch is how many agents are put into the index at a time.
 const loadBatch = 1024
 
-func (c *Catalog) load(ctx context.Context, embedder Embedder) (*generation, error) {
-	g := &generation{embedder: embedder, model: embedder.Model(), since: c.qualityWindow(), seen: map[id.Agent]int64{}, lacking: map[id.Agent]struct{}{}}
-	var err error
-	if g.horizon, _, err = c.Feed.Horizon(ctx); err != nil {
-		return nil, fmt.Errorf("ask for the horizon: %w", err)
-	}
-	began := c.Now()
-	models, err := c.Feed.VectorModels(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("count vectors: %w", err)
-	}
-	for _, m := range models {
+// load reads and indexes at the same time.
+func (c *Catalog) load(ctx context.Context, embedder Embedder, seen sight) (*generation, error) {
+	g := &generation{embedder: embedder, model: embedder.Model(), horizon: seen.horizon, since: c.qualityWindow(),
+		seen: map[id.Agent]int64{}, lacking: map[id.Agent]struct{}{}}
+	for _, m := range seen.models {
 		if m.Model == g.model && m.Bytes > 0 {
 			g.dim = m.Bytes - embedding.PackedOverhead
 		}
 	}
 	g.index = search.New[standing](g.dim)
-	batch := make([]Entry, 0, loadBatch)
-	err = c.Feed.AllEntries(ctx, g.model, g.since, func(e Entry) error {
-		if batch = append(batch, e); len(batch) < cap(batch) {
+	batches := make(chan []Entry, 2)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(batches)
+		batch := make([]Entry, 0, loadBatch)
+		err := c.Feed.AllEntries(ctx, g.model, g.since, func(e Entry) error {
+			if batch = append(batch, e); len(batch) == cap(batch) {
+				batches <- batch
+				batch = make([]Entry, 0, loadBatch)
+			}
 			return nil
-		}
-		g.put(batch)
-		batch = batch[:0]
-		return nil
+		})
+		batches <- batch
+		return err
 	})
-	if err != nil {
+	for batch := range batches {
+		g.put(batch)
+	}
+	if err := group.Wait(); err != nil {
 		return nil, fmt.Errorf("load the registry: %w", err)
 	}
-	g.put(batch)
-	g.followed.Store(clock.Micros(began))
+	g.followed.Store(clock.Micros(seen.at))
 	return g, nil
 }
 

@@ -108,7 +108,7 @@ func (w *worker) run(ctx context.Context) (complete bool, err error) {
 	if serving {
 		return true, nil
 	}
-	if g, err = w.load(ctx, w.Embedder); err != nil {
+	if g, err = w.reload(ctx, w.Embedder); err != nil {
 		return false, err
 	}
 	select {

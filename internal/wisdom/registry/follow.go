@@ -85,7 +85,7 @@ func (c *Catalog) follow(ctx context.Context) {
 		err := c.poll(ctx, next)
 		if errors.Is(err, errReload) {
 			var fresh *generation
-			if fresh, err = c.load(ctx, next.embedder); err == nil {
+			if fresh, err = c.reload(ctx, next.embedder); err == nil {
 				next = fresh
 			}
 		}
