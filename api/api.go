@@ -124,6 +124,8 @@ const (
 	CodeInternalError         = "internal_error"
 	CodeEntityHostError       = "entity_host_error"
 	CodeBrainError            = "brain_error"
+	CodePlatformHalted        = "platform_halted"
+	CodeAgentDisabled         = "agent_disabled"
 	CodeOverloaded            = "overloaded"
 	CodeNotReady              = "not_ready"
 	CodeTurnTimeout           = "turn_timeout"

@@ -56,7 +56,9 @@ var tree = map[string][]string{
 	"internal/wisdom/registry":     rules("internal/wisdom/auth", "internal/embedding", "internal/search"),
 	"internal/wisdom/personal":     rules("internal/wisdom/auth"),
 	"internal/wisdom/a2a":          rules("internal/wisdom/registry"),
-	"internal/wisdom/store":        {"internal/clock", "internal/fault", "internal/id", "internal/principal", "internal/sqldb", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/store/query"},
+	"internal/wisdom/broker":       rules("internal/wisdom/registry"),
+	"internal/wisdom/conversation": rules(),
+	"internal/wisdom/store":        {"internal/clock", "internal/fault", "internal/id", "internal/principal", "internal/sqldb", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/platform", "internal/wisdom/store/query"},
 	"internal/wisdom/store/query":  {},
 	"internal/wisdom/httpapi":      {"api", "internal/wisdom/a2a", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/secret", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal"},
 	"internal/wisdom/agentsclient": {"api", "internal/clock", "internal/fault", "internal/id", "internal/secret", "internal/wisdom/personal"},
@@ -79,6 +81,7 @@ func rules(more ...string) []string {
 
 // rulesPackages decide; they do not know how they are reached or where things are kept.
 var rulesPackages = []string{"internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/a2a",
+	"internal/wisdom/broker", "internal/wisdom/conversation",
 	"internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/brain", "internal/agents/export"}
 
 var forbiddenToRules = []string{"net/http", "database/sql", "os", module + "internal/httpx", module + "internal/sqldb", module + "api"}

@@ -14,7 +14,11 @@ type (
 	APIKey  string
 	Agent   string
 	Entity  string
-	Message string
+	Message string // of an entity's history, or of a conversation
+
+	Conversation string
+	Integration  string
+	Invocation   string
 )
 
 // New returns a fresh random UUIDv4 (RFC 9562 §5.4).

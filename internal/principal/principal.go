@@ -26,14 +26,15 @@ const Service = "wisdom-agents"
 
 // Principal is the user for whom a request acts, and by what right.
 type Principal struct {
-	User    id.User
-	Via     Via
-	Key     id.APIKey // the API key, if Via is APIKey
-	Token   string    // the token's jti, if Via is JWT
-	Expires time.Time // when the token ends, if Via is JWT
-	Admin   bool      // the user has the admin flag; never true for Delegation
-	Depth   int       // call depth (X-Invocation-Depth), only on the service path
-	Request string    // the request id, for records that must name their request
+	User        id.User
+	Via         Via
+	Key         id.APIKey      // the API key, if Via is APIKey
+	Integration id.Integration // that the API key is for; "": none
+	Token       string         // the token's jti, if Via is JWT
+	Expires     time.Time      // when the token ends, if Via is JWT
+	Admin       bool           // the user has the admin flag; never true for Delegation
+	Depth       int            // call depth (X-Invocation-Depth), only on the service path
+	Request     string         // the request id, for records that must name their request
 }
 
 // Actor is what acted, as it is recorded beside the subject.
