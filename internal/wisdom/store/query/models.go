@@ -128,6 +128,53 @@ type Audit struct {
 	Status    int64
 }
 
+type BrokerConfig struct {
+	IntegrationID string
+	UserID        string
+	MonthlyQuota  *int64
+	DailyQuota    *int64
+	MaxRetries    int64
+	BackoffS      float64
+	TimeoutS      *float64
+	AllowedAgents string
+}
+
+type BrokerCount struct {
+	IntegrationID string
+	UserID        string
+	DayUs         int64
+	InDay         int64
+	MonthUs       int64
+	InMonth       int64
+}
+
+type Conversation struct {
+	ID            string
+	UserID        string
+	IntegrationID *string
+	Title         *string
+	ExternalUser  *string
+	CreatedUs     int64
+	UpdatedUs     int64
+}
+
+type ConversationContext struct {
+	ConversationID string
+	AgentID        string
+	ContextID      string
+}
+
+type ConversationMessage struct {
+	ID             string
+	ConversationID string
+	UserID         string
+	Role           string
+	Content        string
+	Metadata       *string
+	AgentSlug      *string
+	CreatedUs      int64
+}
+
 type EntitySlot struct {
 	UserID    string
 	Name      string
@@ -138,6 +185,38 @@ type EntitySlot struct {
 	Keys      string
 	SettleUs  int64
 	CreatedUs int64
+}
+
+type Integration struct {
+	ID        string
+	UserID    string
+	Name      string
+	Kind      *string
+	Metadata  *string
+	CreatedUs int64
+	UpdatedUs int64
+}
+
+type InvocationLog struct {
+	ID             string
+	Kind           string
+	CallerID       string
+	ActorType      string
+	ActorID        string
+	AgentID        string
+	AgentOwnerID   string
+	Success        bool
+	Refused        bool
+	Status         int64
+	LatencyMs      int64
+	ErrorCode      string
+	IntegrationID  *string
+	ConversationID *string
+	MessageID      *string
+	Request        *string
+	Response       *string
+	RequestID      string
+	CreatedUs      int64
 }
 
 type Lease struct {
@@ -158,6 +237,11 @@ type MessageCount struct {
 	InMinute int64
 	MonthUs  int64
 	InMonth  int64
+}
+
+type PlatformSwitch struct {
+	Name    string
+	SinceUs int64
 }
 
 type RateCount struct {
