@@ -7,7 +7,7 @@ TESTFLAGS ?=
 BENCHFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run check test lint fmt fuzz bench bench-discovery bench-index e2e generate clean
+.PHONY: help build run check test lint fmt fuzz bench bench-broker bench-discovery bench-index e2e generate clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ bench: ## measure requests and latency, printed as ratios
 
 bench-discovery: ## measure how well discovery finds: DATA=folder with agents.jsonl and queries.jsonl
 	$(GO) run ./bench/discovery -data "$(DATA)" $(BENCHFLAGS)
+
+bench-broker: ## measure what an invocation through the broker costs, on SQLite and PostgreSQL
+	$(GO) run ./bench/broker $(BENCHFLAGS)
 
 bench-index: ## measure the search index with 10k, 100k and 1M agents (takes minutes and 6 GB)
 	$(GO) run ./bench/index $(BENCHFLAGS)

@@ -6,14 +6,14 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"time"
+
+	"github.com/IntunoAI/intuno-go/bench/lab"
 )
 
 func main() {
@@ -45,7 +45,7 @@ func run(ctx context.Context, rounds int, length time.Duration, callers int, pro
 	if err != nil {
 		return err
 	}
-	defer w.close()
+	defer w.Close()
 	if err := w.startAndIdle(ctx); err != nil {
 		return err
 	}
@@ -53,13 +53,13 @@ func run(ctx context.Context, rounds int, length time.Duration, callers int, pro
 	if err != nil {
 		return err
 	}
-	results := map[string][]result{}
+	results := map[string][]lab.Result{}
 	for round := range rounds {
 		for _, s := range scenarios {
 			if s.profiled && profile != "" && round == rounds-1 {
-				go w.profile(ctx, profile, length)
+				go lab.Profile(ctx, w.ops, profile, length)
 			}
-			r, err := load(ctx, s, callers, length)
+			r, err := lab.Load(ctx, s.request, callers, length, 0)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
@@ -70,38 +70,23 @@ func run(ctx context.Context, rounds int, length time.Duration, callers int, pro
 	return ctx.Err()
 }
 
-// result is one run of one scenario.
-type result struct {
-	rate     float64 // requests a second
-	p50, p99 time.Duration
-}
-
-func report(scenarios []scenario, results map[string][]result, callers, rounds int) {
+func report(scenarios []scenario, results map[string][]lab.Result, callers, rounds int) {
 	fmt.Printf("\n%d connections, median of %d interleaved rounds (rate relative to: per round, then median)\n\n", callers, rounds)
 	fmt.Printf("%-52s %10s %9s %9s   %s\n", "scenario", "requests/s", "p50 ms", "p99 ms", "rate ratio")
 	for _, s := range scenarios {
 		all := results[s.name]
 		var ratios []float64
 		for i, r := range all {
-			ratios = append(ratios, r.rate/results[s.against][i].rate)
+			ratios = append(ratios, r.Rate/results[s.against][i].Rate)
 		}
 		target := ""
 		if s.target != "" {
 			target = " (target " + s.target + ")"
 		}
 		fmt.Printf("%-52s %10.0f %9.3f %9.3f   %.2f of %s%s\n", s.name,
-			median(all, func(r result) float64 { return r.rate }),
-			median(all, func(r result) float64 { return float64(r.p50.Microseconds()) / 1000 }),
-			median(all, func(r result) float64 { return float64(r.p99.Microseconds()) / 1000 }),
-			median(ratios, func(f float64) float64 { return f }), s.against[:3], target)
+			lab.Median(all, func(r lab.Result) float64 { return r.Rate }),
+			lab.Median(all, func(r lab.Result) float64 { return float64(r.P50.Microseconds()) / 1000 }),
+			lab.Median(all, func(r lab.Result) float64 { return float64(r.P99.Microseconds()) / 1000 }),
+			lab.Median(ratios, func(f float64) float64 { return f }), s.against[:3], target)
 	}
-}
-
-func median[T any, N cmp.Ordered](list []T, value func(T) N) N {
-	var values []N
-	for _, item := range list {
-		values = append(values, value(item))
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
 }

@@ -26,8 +26,10 @@ const module = "github.com/IntunoAI/intuno-go/"
 var tree = map[string][]string{
 	"api":             {},
 	"web":             {},
-	"bench":           {"api", "internal/..."},
+	"bench":           {"bench/lab"},
+	"bench/broker":    {"bench/lab", "internal/testkit"},
 	"bench/discovery": {"internal/..."},
+	"bench/lab":       {},
 	"bench/index":     {"internal/..."},
 	"e2e":             {"api", "internal/testkit"},
 	"cmd/intuno":      {"internal/cli"},
@@ -61,7 +63,7 @@ var tree = map[string][]string{
 	"internal/wisdom/store":        {"internal/clock", "internal/fault", "internal/id", "internal/principal", "internal/sqldb", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/platform", "internal/wisdom/store/query"},
 	"internal/wisdom/store/query":  {},
 	"internal/wisdom/httpapi":      {"api", "internal/wisdom/a2a", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/secret", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal"},
-	"internal/wisdom/agentsclient": {"api", "internal/clock", "internal/fault", "internal/id", "internal/secret", "internal/wisdom/personal"},
+	"internal/wisdom/agentsclient": {"api", "internal/clock", "internal/fault", "internal/id", "internal/secret", "internal/wisdom/broker", "internal/wisdom/personal"},
 
 	"internal/agents":             {"api", "internal/probe", "internal/clock", "internal/config", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/secret", "internal/sqldb", "internal/agents/..."},
 	"internal/agents/entity":      rules(),

@@ -3,6 +3,7 @@ package testkit
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -41,6 +42,22 @@ func Postgres(t testing.TB) string {
 func DurablePostgres(t testing.TB) string {
 	t.Helper()
 	return durableServer.get(t, true).newDatabase(t)
+}
+
+// StartPostgres starts a server with fsync on for a program that is no test: the
+// benchmarks. It returns the URL of a new empty database. The server ends with the
+// program.
+func StartPostgres(ctx context.Context) (url string, err error) {
+	s, err := startServer(ctx, true)
+	if err != nil {
+		return "", err
+	}
+	conn, err := pgx.Connect(ctx, s.url("postgres"))
+	if err != nil {
+		return "", err
+	}
+	_, err = conn.Exec(ctx, "CREATE DATABASE bench")
+	return s.url("bench"), errors.Join(err, conn.Close(ctx))
 }
 
 // One server of each kind per test binary: there is no place but the package for what
