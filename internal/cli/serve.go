@@ -114,11 +114,12 @@ func (t *terminal) serve(ctx context.Context, o serveFlags) error {
 	listeners, faults := listen(ctx, faults,
 		svc.Address{Variable: "WISDOM_ADDR", Addr: e.wisdom.Addr},
 		svc.Address{Variable: "AGENTS_ADDR", Addr: e.agents.Addr},
-		svc.Address{Variable: "OPS_ADDR", Addr: e.wisdom.OpsAddr})
+		svc.Address{Variable: "OPS_ADDR", Addr: e.wisdom.OpsAddr},
+		svc.Address{Variable: "WISDOM_ADDR", Addr: "127.0.0.1:0"})
 	if faults != nil {
 		return faultList(faults)
 	}
-	e.connect(listeners[0].Addr(), listeners[1].Addr(), vars["BASE_URL"] == "")
+	e.connect(listeners[0].Addr(), listeners[1].Addr(), listeners[3].Addr(), vars["BASE_URL"] == "")
 
 	p := newProcess(t.err, e.wisdom.LogLevel, e.wisdom.ShutdownGrace)
 	units, err := p.startBoth(ctx, e, listeners)
@@ -136,7 +137,7 @@ func (t *terminal) serve(ctx context.Context, o serveFlags) error {
 
 // startBoth builds the services, at the same time: each waits for its own disk.
 func (p *process) startBoth(ctx context.Context, e embedded, listeners []net.Listener) ([]svc.Unit, error) {
-	units := []svc.Unit{{Name: "wisdom", Listener: listeners[0]}, {Name: "agents", Listener: listeners[1]}}
+	units := []svc.Unit{{Name: "wisdom", Listener: listeners[0], Inside: listeners[3]}, {Name: "agents", Listener: listeners[1]}}
 	p.config["wisdom"], p.config["agents"] = config.Describe(&e.wisdom), config.Describe(&e.agents)
 	var starting errgroup.Group
 	starting.Go(func() (err error) { units[0].Service, err = p.newWisdom(ctx, e.wisdom); return err })
@@ -153,21 +154,23 @@ func (p *process) startBoth(ctx context.Context, e embedded, listeners []net.Lis
 	return nil, err
 }
 
-// connect gives each service the address at which the other really listens.
-func (e *embedded) connect(wisdomAddr, agentsAddr net.Addr, defaultBase bool) {
-	e.agents.WisdomBaseURL = "http://" + wisdomAddr.String()
+// connect gives each service the address at which the other really listens. The host
+// has a listener of wisdom for itself, so that the last turns can still call wisdom when
+// the public listener is closed.
+func (e *embedded) connect(wisdomAddr, agentsAddr, insideAddr net.Addr, defaultBase bool) {
+	e.agents.WisdomBaseURL = "http://" + insideAddr.String()
 	e.wisdom.AgentsBaseURL = "http://" + agentsAddr.String()
 	e.wisdom.Addr, e.agents.Addr = wisdomAddr.String(), agentsAddr.String()
 	if defaultBase {
 		// On the default address this is the default of the contract.
-		e.wisdom.BaseURL = strings.Replace(e.agents.WisdomBaseURL, "//127.0.0.1:", "//localhost:", 1)
+		e.wisdom.BaseURL = strings.Replace("http://"+e.wisdom.Addr, "//127.0.0.1:", "//localhost:", 1)
 	}
 }
 
 // addresses is the text of running.env.
 func (e *embedded) addresses() []byte {
 	return fmt.Appendf(nil, "# Where the running 'intuno serve' listens, for 'intuno doctor'.\nINTUNO_BASE_URL=%s\nINTUNO_AGENTS_BASE_URL=%s\n",
-		e.agents.WisdomBaseURL, e.wisdom.AgentsBaseURL)
+		"http://"+e.wisdom.Addr, e.wisdom.AgentsBaseURL)
 }
 
 // banner is what a newcomer sees first. Its three lines work as they stand.

@@ -35,6 +35,9 @@ type Unit struct {
 	Name     string
 	Service  Service
 	Listener net.Listener
+	// Inside is a second listener, for the units after this one, which may ask this one
+	// until their background work has ended. Nil: there is none.
+	Inside net.Listener
 }
 
 // Group is the services of one process.
@@ -63,9 +66,14 @@ func (g *Group) Run(ctx context.Context) error {
 	base, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	running, failing := errgroup.WithContext(base)
-	for _, u := range g.Units {
+	works := make([]work, len(g.Units))
+	for i, u := range g.Units {
+		ctx, stop := context.WithCancel(failing)
+		defer stop()
+		works[i] = work{stop: stop, done: make(chan struct{})}
 		running.Go(func() error {
-			if err := u.Service.Run(failing); err != nil && !errors.Is(err, context.Canceled) {
+			defer close(works[i].done)
+			if err := u.Service.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				return fmt.Errorf("%s: %w", u.Name, err)
 			}
 			return nil
@@ -75,6 +83,10 @@ func (g *Group) Run(ctx context.Context) error {
 	for i, u := range g.Units {
 		servers[i] = g.server(base, u.Service.Handler())
 		running.Go(func() error { return g.serve(servers[i], u.Name, u.Listener) })
+		if u.Inside != nil {
+			works[i].inside = g.server(base, u.Service.Handler())
+			running.Go(func() error { return g.serve(works[i].inside, u.Name+", inside", u.Inside) })
+		}
 	}
 	ops := g.server(base, g.Ops.handler(g.Units))
 	opsDone := make(chan error, 1)
@@ -89,9 +101,15 @@ func (g *Group) Run(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.Grace)
 	defer cancel()
 	g.drain(grace, servers)
-	stop() // ends background work, and what is left of requests
-	err := g.finish(grace, running)
+	err := g.finish(grace, works, running, stop)
 	return errors.Join(err, ops.Close(), <-opsDone) // last, so that the drain can be watched
+}
+
+// work is the background work of a unit, and its listener inside the process.
+type work struct {
+	stop   context.CancelFunc
+	done   chan struct{}
+	inside *http.Server // nil: there is none
 }
 
 func (g *Group) serve(server *http.Server, name string, l net.Listener) error {
@@ -121,22 +139,38 @@ func (g *Group) drain(grace context.Context, servers []*http.Server) {
 		u.Service.Drain()
 	}
 	for i, server := range servers {
-		if err := server.Shutdown(grace); err != nil {
-			g.Log.Warn("requests were cut off at the end of the grace period", "service", g.Units[i].Name)
-			_ = server.Close() // its listener is closed already: nothing else to learn
-		}
+		g.shut(grace, g.Units[i].Name, server)
 	}
 }
 
-// finish waits for background work and closes the services in the opposite order.
-// Even when requests took all of the grace, the work gets a moment to notice.
-func (g *Group) finish(grace context.Context, running *errgroup.Group) error {
+func (g *Group) shut(grace context.Context, name string, server *http.Server) {
+	if err := server.Shutdown(grace); err != nil {
+		g.Log.Warn("requests were cut off at the end of the grace period", "service", name)
+		_ = server.Close() // its listener is closed already: nothing else to learn
+	}
+}
+
+// finish stops background work, waits for it and closes the services, all in the
+// opposite order: what a unit still does may ask an earlier one, from inside. Even when
+// requests took all of the grace, the work gets a moment to notice.
+func (g *Group) finish(grace context.Context, works []work, running *errgroup.Group, stop context.CancelFunc) error {
 	end, _ := grace.Deadline()
 	last, cancel := context.WithDeadline(context.WithoutCancel(grace), end.Add(closeTimeout))
 	defer cancel()
+	var faults []error
+	for i, w := range slices.Backward(works) {
+		if w.inside != nil {
+			g.shut(grace, g.Units[i].Name, w.inside)
+		}
+		w.stop()
+		select {
+		case <-w.done:
+		case <-last.Done():
+		}
+	}
+	stop() // what is left of requests
 	done := make(chan error, 1)
 	go func() { done <- running.Wait() }()
-	var faults []error
 	select {
 	case err := <-done:
 		faults = append(faults, err)

@@ -352,3 +352,50 @@ func TestAHeaderBeyondTheCapIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// lingerer asks another service when its background work is told to end.
+type lingerer struct {
+	*fake
+	ask, public string
+	answered    chan [2]error // inside, public
+}
+
+func (l *lingerer) Run(ctx context.Context) error {
+	<-ctx.Done()
+	_, _, inside := get(l.ask + "/quick")
+	_, _, public := get(l.public + "/quick")
+	l.answered <- [2]error{inside, public}
+	return nil
+}
+
+func TestTheLastWorkOfAServiceCanStillAskTheOneBeforeItFromInside(t *testing.T) {
+	d := &diary{}
+	asked := newFake("asked", d)
+	var addresses [4]svc.Address
+	for i := range addresses {
+		addresses[i] = svc.Address{Variable: "X", Addr: "127.0.0.1:0"}
+	}
+	listeners, faults := svc.Listen(t.Context(), addresses[:]...)
+	if faults != nil {
+		t.Fatal(faults)
+	}
+	asks := &lingerer{fake: newFake("asks", d), ask: "http://" + listeners[1].Addr().String(), public: "http://" + listeners[0].Addr().String(), answered: make(chan [2]error, 1)}
+	g := svc.Group{
+		Units: []svc.Unit{{Name: "asked", Service: asked, Listener: listeners[0], Inside: listeners[1]}, {Name: "asks", Service: asks, Listener: listeners[2]}},
+		Ops:   svc.Ops{Listener: listeners[3], Metrics: prometheus.NewRegistry()}, Grace: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- g.Run(ctx) }()
+	eventually(t, "it serves", func() bool { _, _, err := get(asks.ask + "/quick"); return err == nil })
+	stop()
+	if err := <-result; err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+	if got := <-asks.answered; got[0] != nil || got[1] == nil {
+		t.Errorf("at the end: inside %v, public %v; want an answer from inside only", got[0], got[1])
+	}
+	if _, _, err := get(asks.ask + "/quick"); err == nil {
+		t.Error("the listener inside is open after the end")
+	}
+}
