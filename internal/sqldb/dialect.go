@@ -17,6 +17,25 @@ func (d Dialect) SkipLocked() string {
 	return ""
 }
 
+// ForUpdate is the suffix of a SELECT whose rows nobody else may change or delete until
+// the transaction ends. SQLite has one writer at a time and needs none.
+func (d Dialect) ForUpdate() string {
+	if d.postgres {
+		return "FOR UPDATE"
+	}
+	return ""
+}
+
+// ForKeyShare is the suffix of a SELECT whose rows nobody may delete until the
+// transaction ends: rows that refer to them can be written. Others may do the same at the
+// same time, and change them.
+func (d Dialect) ForKeyShare() string {
+	if d.postgres {
+		return "FOR KEY SHARE"
+	}
+	return ""
+}
+
 // Stamp is the SQL expression for a column stamp of a table that readers follow: its
 // value grows from one change to the next.
 //

@@ -43,13 +43,15 @@ type Options struct {
 type DB struct {
 	read, write *sql.DB // the same pool on PostgreSQL
 	prepared    *Prepared
-	dialect     Dialect
-	service     string
-	migrations  migrations
-	now         clock.Now
-	log         *slog.Logger
-	lockPath    string // SQLite: the file to lock; "" on PostgreSQL
-	unlock      func() error
+	// of the writer, for PreparedTx
+	preparedWrites *Prepared
+	dialect        Dialect
+	service        string
+	migrations     migrations
+	now            clock.Now
+	log            *slog.Logger
+	lockPath       string // SQLite: the file to lock; "" on PostgreSQL
+	unlock         func() error
 }
 
 // Open opens the database of o.URL and migrates it forward, unless o.NoMigrate. It
@@ -78,6 +80,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	db.service, db.now, db.log = o.Service, o.Now, o.Log
 	db.prepared = &Prepared{pool: db.read, keep: !db.dialect.Shared(), texts: map[string]*sql.Stmt{}}
+	db.preparedWrites = &Prepared{pool: db.write, keep: !db.dialect.Shared(), texts: map[string]*sql.Stmt{}}
 	if err := db.prepare(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", Redact(o.URL), err), db.Close())
 	}
@@ -119,6 +122,9 @@ func (db *DB) Write() *sql.DB { return db.write }
 // Dialect answers where the engines differ.
 func (db *DB) Dialect() Dialect { return db.dialect }
 
+// Now is the clock of Options.
+func (db *DB) Now() clock.Now { return db.now }
+
 // Ping asks whether the database answers.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.write.PingContext(ctx); err != nil {
@@ -131,7 +137,7 @@ func (db *DB) Ping(ctx context.Context) error {
 func (db *DB) Close() error {
 	// The writer goes last: closing a SQLite file's last connection folds the log
 	// (-wal) into the file, which a read-only connection cannot do.
-	err := errors.Join(db.prepared.close(), db.read.Close())
+	err := errors.Join(db.prepared.close(), db.preparedWrites.close(), db.read.Close())
 	if db.write != db.read {
 		err = errors.Join(err, db.write.Close())
 	}

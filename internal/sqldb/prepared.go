@@ -11,7 +11,7 @@ import (
 // have a few dozen shapes; a text beyond the bound is run unprepared.
 const maxPrepared = 256
 
-// Prepared is the read pool with its statements kept prepared: SQLite spends most of
+// Prepared is a pool with its statements kept prepared: SQLite spends most of
 // a small query on parsing its text. On PostgreSQL the driver does this itself, so
 // there it only passes on. It is safe for concurrent use.
 type Prepared struct {
@@ -88,4 +88,55 @@ func (p *Prepared) close() error {
 	}
 	p.texts = nil
 	return errors.Join(faults...)
+}
+
+// PreparedTx is a transaction of TxByStatement: it has the methods that sqlc's generated
+// code wants. It is not for concurrent use.
+type PreparedTx struct {
+	tx     *sql.Tx
+	texts  *Prepared
+	wanted []string // run as they are, because preparing needs the writer's connection
+}
+
+// ExecContext implements DBTX.
+func (p *PreparedTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if stmt := p.stmt(ctx, query); stmt != nil {
+		return stmt.ExecContext(ctx, args...)
+	}
+	return p.tx.ExecContext(ctx, query, args...)
+}
+
+// PrepareContext implements DBTX; the statement ends with the transaction.
+func (p *PreparedTx) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
+	return p.tx.PrepareContext(ctx, query)
+}
+
+// QueryContext implements DBTX.
+func (p *PreparedTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if stmt := p.stmt(ctx, query); stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
+	return p.tx.QueryContext(ctx, query, args...)
+}
+
+// QueryRowContext implements DBTX.
+func (p *PreparedTx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	if stmt := p.stmt(ctx, query); stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
+	}
+	return p.tx.QueryRowContext(ctx, query, args...)
+}
+
+func (p *PreparedTx) stmt(ctx context.Context, query string) *sql.Stmt {
+	if !p.texts.keep {
+		return nil
+	}
+	p.texts.mu.RLock()
+	stmt := p.texts.texts[query]
+	p.texts.mu.RUnlock()
+	if stmt == nil {
+		p.wanted = append(p.wanted, query)
+		return nil
+	}
+	return p.tx.StmtContext(ctx, stmt)
 }

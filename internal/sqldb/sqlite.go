@@ -20,9 +20,12 @@ const (
 
 // The writer commits durably (synchronous=FULL: a committed row survives a power
 // cut) and takes the write lock when a transaction begins, so that it never has to
-// be upgraded half-way. The readers can not write.
+// be upgraded half-way. Batches of rows with random ids touch many pages: 16 MiB of them
+// are kept in memory, and the log is folded into the file after as many have been
+// written, not after 4 MiB, so that a page which many commits change is written once.
+// The readers can not write.
 const (
-	sqliteWriter = "?_busy_timeout=10000&_journal_mode=WAL&_synchronous=FULL&_foreign_keys=on&_txlock=immediate"
+	sqliteWriter = "?_busy_timeout=10000&_journal_mode=WAL&_synchronous=FULL&_foreign_keys=on&_txlock=immediate&_pragma=wal_autocheckpoint(4000)&_pragma=cache_size(-16384)"
 	sqliteReader = "?mode=ro&_busy_timeout=10000&_foreign_keys=on&_query_only=on"
 )
 

@@ -13,12 +13,14 @@ import (
 // SQLSTATE codes, https://www.postgresql.org/docs/15/errcodes-appendix.html
 const (
 	pgUniqueViolation      = "23505"
+	pgForeignKeyViolation  = "23503"
 	pgSerializationFailure = "40001"
 	pgDeadlockDetected     = "40P01"
 )
 
 // Extended result codes, https://www.sqlite.org/rescode.html
 const (
+	sqliteConstraintForeignKey = 787
 	sqliteConstraintPrimaryKey = 1555
 	sqliteConstraintUnique     = 2067
 	sqliteConstraintRowID      = 2579
@@ -37,6 +39,15 @@ func Translate(err error) error {
 		return fault.New(fault.Conflict, "conflict", "already exists").Because(err)
 	}
 	return err
+}
+
+// Dangling tells whether a row was refused because what it refers to is not there.
+func Dangling(err error) bool {
+	var onSQLite *sqlite.Error
+	if errors.As(err, &onSQLite) {
+		return onSQLite.Code() == sqliteConstraintForeignKey
+	}
+	return sqlState(err) == pgForeignKeyViolation
 }
 
 func uniqueViolation(err error) bool {

@@ -32,13 +32,42 @@ const (
 // When the connection breaks during the commit the error does not tell whether the
 // transaction happened.
 func (db *DB) Tx(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	return db.again(ctx, sql.LevelSerializable, fn)
+}
+
+// TxByStatement is Tx for facts that are right statement by statement: inserts of rows
+// that nobody else writes, upserts that add to what is there and have their condition in
+// themselves, and what was read with a lock (Dialect.ForUpdate, Dialect.ForKeyShare).
+//
+// On PostgreSQL it is READ COMMITTED: a statement that meets a row which another
+// transaction is changing waits, and goes on from what that one committed (PostgreSQL 15
+// manual, 13.2.1). Under SERIALIZABLE it would fail and the whole transaction run again,
+// which rows that everybody adds to make the rule. Take rows in the order of their ids:
+// then transactions wait for each other and do not deadlock; those that do are run again.
+//
+// The texts that tx is given stay prepared for the next transaction. fn MAY RUN TWICE.
+func (db *DB) TxByStatement(ctx context.Context, fn func(tx *PreparedTx) error) error {
+	var wanted []string
+	err := db.again(ctx, sql.LevelReadCommitted, func(tx *sql.Tx) error {
+		p := &PreparedTx{tx: tx, texts: db.preparedWrites}
+		defer func() { wanted = p.wanted }()
+		return fn(p)
+	})
+	for _, text := range wanted {
+		db.preparedWrites.stmt(ctx, text)
+	}
+	return err
+}
+
+// again makes attempts until one does not lose to another transaction.
+func (db *DB) again(ctx context.Context, isolation sql.IsolationLevel, fn func(tx *sql.Tx) error) error {
 	if !db.dialect.postgres {
 		return db.attempt(ctx, nil, fn)
 	}
-	serializable := &sql.TxOptions{Isolation: sql.LevelSerializable}
+	opts := &sql.TxOptions{Isolation: isolation}
 	ceiling := firstWait
 	for n := 1; ; n++ {
-		err := db.attempt(ctx, serializable, fn)
+		err := db.attempt(ctx, opts, fn)
 		if state := sqlState(err); state != pgSerializationFailure && state != pgDeadlockDetected {
 			return err
 		}

@@ -1,0 +1,118 @@
+package recent_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/IntunoAI/intuno-go/internal/recent"
+	"github.com/IntunoAI/intuno-go/internal/testkit"
+)
+
+// source answers how often it was asked.
+type source struct {
+	cache *recent.Cache[int]
+	clock *testkit.Clock
+	asked int
+}
+
+func newSource() *source {
+	clock := testkit.NewClock(time.Date(2026, 4, 23, 12, 0, 0, 0, time.UTC))
+	return &source{cache: recent.New[int](clock.Now, 100), clock: clock}
+}
+
+func (s *source) want(t *testing.T, sentence, name string, want int) {
+	t.Helper()
+	got, err := s.cache.Get(t.Context(), name, func(context.Context) (int, error) { s.asked++; return s.asked, nil })
+	if err != nil || got != want {
+		t.Errorf("%s: got %d, %v, want %d", sentence, got, err, want)
+	}
+}
+
+func TestAnAnswerIsBelievedForLessThanASecond(t *testing.T) {
+	s := newSource()
+	s.want(t, "the first", "a", 1)
+	s.clock.Add(899 * time.Millisecond)
+	s.want(t, "a little later", "a", 1)
+	s.want(t, "another name", "b", 2)
+	s.clock.Add(time.Millisecond)
+	s.want(t, "too late", "a", 3)
+	s.clock.Add(-time.Second)
+	s.want(t, "a clock that went back", "a", 4)
+	s.cache.Drop()
+	s.want(t, "after a change", "a", 5)
+	s.want(t, "after a change, another name", "b", 6)
+}
+
+func TestWhatFailsIsNotRemembered(t *testing.T) {
+	s := newSource()
+	down := errors.New("down")
+	if _, err := s.cache.Get(t.Context(), "a", func(context.Context) (int, error) { return 9, down }); !errors.Is(err, down) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.cache.Get(t.Context(), "a", func(context.Context) (int, error) { panic("oh") }); err == nil {
+		t.Error("a panic is no error")
+	}
+	s.want(t, "afterwards", "a", 1)
+}
+
+func TestConcurrentReadersShareOneLoadUnlessSomethingChangedMeanwhile(t *testing.T) {
+	s := newSource()
+	var loads atomic.Int64
+	started, let := make(chan struct{}, 100), make(chan struct{})
+	load := func(context.Context) (int, error) {
+		n := loads.Add(1)
+		started <- struct{}{}
+		<-let
+		return int(n), nil
+	}
+	var group sync.WaitGroup
+	get := func(want int) {
+		group.Go(func() {
+			if got, err := s.cache.Get(t.Context(), "a", load); err != nil || got != want {
+				t.Errorf("got %d, %v, want %d", got, err, want)
+			}
+		})
+	}
+	get(1)
+	<-started
+	for range 20 {
+		get(1)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := s.cache.Get(ctx, "a", load); !errors.Is(err, context.Canceled) {
+		t.Errorf("one who left: got %v", err)
+	}
+	time.Sleep(20 * time.Millisecond) // they join
+	s.cache.Drop()
+	get(2) // who comes after a change does not join a read from before it
+	<-started
+	close(let)
+	group.Wait()
+	get(2) // and what was read before it is not kept
+	group.Wait()
+	if n := loads.Load(); n != 2 {
+		t.Errorf("%d loads, want 2", n)
+	}
+}
+
+func TestTheCacheIsBounded(t *testing.T) {
+	s := newSource()
+	for i := range 10000 {
+		s.want(t, "a new name", fmt.Sprint(i), i+1)
+	}
+	before := s.asked
+	for i := range 10000 {
+		if _, err := s.cache.Get(t.Context(), fmt.Sprint(i), func(context.Context) (int, error) { s.asked++; return 0, nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.asked-before < 9000 {
+		t.Errorf("%d of 10000 were kept, want about 100", 10000-(s.asked-before))
+	}
+}
