@@ -110,6 +110,13 @@ func (p *Policy) Check(ctx context.Context, rawURL string) error {
 	return nil
 }
 
+// Admit is the part of Check that asks nobody: a name is not looked up. A refusal is a
+// 400 unsafe_url whose text names no address; what it accepts, the dial may still refuse.
+func (p *Policy) Admit(rawURL string) error {
+	_, _, err := p.admit(rawURL)
+	return err
+}
+
 // admit is the part of the rules that needs no look-up: spelling, scheme, port,
 // literal addresses, names. listed tells whether the operator exempts the target from
 // the rules on addresses and ports.

@@ -88,7 +88,7 @@ type Call struct {
 // Reply is what an agent answered, whatever its status.
 type Reply struct {
 	Status  int
-	Body    []byte // as it came; nil for a stream
+	Body    []byte // as it came; of a stream {"text": what its chunks say}, or nothing
 	Text    string // of a stream: what its chunks say, joined
 	Context string // contextId of A2A to be kept with the conversation; "": none
 }
