@@ -66,7 +66,22 @@ type Export struct {
 	Entity     Entity        `json:"entity"`
 	Memories   []Memory      `json:"memories"`
 	Messages   []ChatMessage `json:"messages"`
-	Deliveries []Object      `json:"deliveries"`
+	Deliveries []Delivery    `json:"deliveries"`
+}
+
+// Delivery is something that the agent network said to an entity, and what the entity
+// answered.
+type Delivery struct {
+	ID           string  `json:"id"`             // of the invocation or network message
+	Kind         string  `json:"kind"`           // "invoke", "call" or "message"
+	CallerUserID string  `json:"caller_user_id"` // on whose behalf it was said
+	Depth        int     `json:"depth"`          // how many invocations led to it
+	Input        Object  `json:"input"`          // as it came
+	Content      *string `json:"content"`        // null: nothing, or not yet
+	Status       string  `json:"status"`         // "running", "completed" or "failed"
+	Error        *string `json:"error"`
+	CreatedAt    Time    `json:"created_at"`
+	CompletedAt  *Time   `json:"completed_at"`
 }
 
 // Names of the events of a turn's stream, in the order in which they can occur.

@@ -21,7 +21,9 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/agents/export"
 	"github.com/IntunoAI/intuno-go/internal/agents/httpapi"
 	"github.com/IntunoAI/intuno-go/internal/agents/memory"
+	"github.com/IntunoAI/intuno-go/internal/agents/registration"
 	"github.com/IntunoAI/intuno-go/internal/agents/store"
+	"github.com/IntunoAI/intuno-go/internal/agents/wisdomclient"
 	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/httpx"
 	"github.com/IntunoAI/intuno-go/internal/probe"
@@ -47,6 +49,8 @@ type Service struct {
 	db       *sqldb.DB
 	entities *entity.Service
 	chat     *chat.Service
+	wisdom   *wisdomclient.Client // nil: delegation is off
+	listed   *registration.Worker // nil likewise
 	api      *httpapi.API
 	edge     *httpx.Server
 	draining atomic.Bool
@@ -72,17 +76,39 @@ func New(ctx context.Context, cfg Config, d Deps) (*Service, error) {
 func (s *Service) build(cfg Config) (err error) {
 	d, rows := s.deps, store.New(s.db)
 	memories := &memory.Service{Store: rows, Now: d.Now}
-	var thinks brain.Brain = &brain.Router{Memories: memories, Now: d.Now}
+	var network brain.Network = brain.NoNetwork{}
+	if key := cfg.ServiceKey(); !key.Blank() {
+		if s.wisdom, err = wisdomclient.New(cfg.WisdomBaseURL, key); err != nil {
+			return err
+		}
+		s.listed = registration.New(rows, s.wisdom, d.Now, d.Log)
+		network = s.wisdom
+	}
+	var thinks brain.Brain = &brain.Router{Memories: memories, Now: d.Now, Network: network, MaxDistance: cfg.RouterMaxDistance,
+		Reserve: min(longestReserve, cfg.TurnTimeout/reserveShare)}
 	if d.Brain != nil {
 		thinks = d.Brain(memories)
 	}
 	s.chat = chat.New(chat.Options{Store: rows, Brain: thinks, Encode: httpapi.EncodeEvent, Now: d.Now, Log: d.Log,
 		TurnTimeout: cfg.TurnTimeout, Grace: cfg.ShutdownGrace, Shared: s.db.Dialect().Shared()})
-	s.entities = &entity.Service{Store: rows, Now: d.Now, Encode: httpapi.EncodeEntity, Gone: s.chat.Gone}
+	s.entities = &entity.Service{Store: rows, Now: d.Now, Encode: httpapi.EncodeEntity, Gone: s.chat.Gone, Changed: s.wake}
 	s.api = &httpapi.API{Entities: s.entities, Memories: memories, Chat: s.chat, Exports: export.New(rows, d.Now)}
 	s.edge, err = httpx.New(httpx.Options{Service: "agents", Routes: s.api.Routes(), Guard: &httpapi.Guard{Keys: secret.NewSet(cfg.APIKey)},
 		MaxBody: cfg.MaxBodyBytes, ClosedBodies: true, Now: d.Now, Log: d.Log, Metrics: d.Metrics})
 	return err
+}
+
+// The part of a turn's time that the router leaves for its reply.
+const (
+	longestReserve = 3 * time.Second
+	reserveShare   = 5 // at most a fifth
+)
+
+// wake has a change of an entity told to the registry.
+func (s *Service) wake() {
+	if s.listed != nil {
+		s.listed.Wake()
+	}
 }
 
 // Routes is the table of routes.
@@ -100,6 +126,9 @@ func (s *Service) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.chat.Run(ctx) })
 	group.Go(func() error { return s.sweep(ctx) })
+	if s.listed != nil { // otherwise what is to be told waits in the database
+		group.Go(func() error { return s.listed.Run(ctx) })
+	}
 	return group.Wait()
 }
 
@@ -125,8 +154,13 @@ func (s *Service) Drain() {
 	s.chat.Drain()
 }
 
-// Close closes the database.
-func (s *Service) Close() error { return s.db.Close() }
+// Close closes the database, and idle connections to wisdom.
+func (s *Service) Close() error {
+	if s.wisdom != nil {
+		s.wisdom.Close()
+	}
+	return s.db.Close()
+}
 
 // Ready reports whether requests should be sent here, at most a second late.
 func (s *Service) Ready(ctx context.Context) (bool, map[string]string) {

@@ -22,6 +22,8 @@ import (
 )
 
 const (
+	serviceKey = "service-key-of-at-least-32-characters"
+
 	key   = "test-key-of-at-least-32-characters"
 	ada   = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 	grace = "16fd2706-8baf-433b-82eb-8c7fada847da"
@@ -50,6 +52,7 @@ type hostOptions struct {
 	idle    bool // no background work
 	direct  bool // no listener: a test calls the handler
 	count   func(string)
+	wisdom  string // origin of a wisdom that is called back; "": delegation is off
 }
 
 func open(t *testing.T, o hostOptions) *host {
@@ -64,6 +67,9 @@ func open(t *testing.T, o hostOptions) *host {
 	}
 	if o.grace > 0 {
 		cfg.ShutdownGrace = o.grace
+	}
+	if o.wisdom != "" {
+		cfg.WisdomBaseURL, cfg.AgentsServiceAPIKey = o.wisdom, secret.New(serviceKey)
 	}
 	deps := agents.Deps{Log: slog.New(slog.NewTextHandler(testLog{t}, nil)), Now: o.now, CountSQL: o.count}
 	if o.brain != nil {

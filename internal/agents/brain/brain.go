@@ -17,9 +17,12 @@ import (
 
 // Turn is one message to answer.
 type Turn struct {
-	Entity  entity.Entity // as it was when the message was accepted
-	Message id.Message
-	Content string // what the user wrote, 1..65536 characters
+	Entity   entity.Entity // as it was when the message was accepted
+	Message  id.Message
+	Content  string // what was said, at most 65536 characters; to the network it may be nothing
+	Depth    int    // of the invocations that led here; calls from the turn carry it
+	Request  string // id of the request that brought it, for logs; may be ""
+	Stranger bool   // not the owner speaks: Entity is cut down to entity.ForStranger
 }
 
 // Memories names the entity's memories. The owner is the entity's owner.

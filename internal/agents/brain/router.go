@@ -23,11 +23,16 @@ type Memories interface {
 	Delete(ctx context.Context, of memory.Of, key string) error
 }
 
-// Router follows the commands of contract §11.1. It needs neither a model nor a
-// network.
+// Router follows the commands of contract §11.1, and lets agents answer what is none. It
+// needs no model.
 type Router struct {
 	Memories Memories
 	Now      clock.Now
+	Network  Network
+	// MaxDistance is the largest distance of an agent that is asked.
+	MaxDistance float64
+	// Reserve is the part of a turn's time that is left for the reply.
+	Reserve time.Duration
 }
 
 var _ Brain = (*Router)(nil)
@@ -48,8 +53,6 @@ const (
 	forget   = "forget"
 	now      = "now"
 )
-
-const unknownCommand = "I know no agent for that yet. What I can do: \"remember city: Rome\", \"recall city\", \"recall\", \"forget city\" and \"time\"."
 
 // Turn implements Brain.
 func (r *Router) Turn(ctx context.Context, t Turn, out Sink) error {
@@ -73,7 +76,7 @@ func (r *Router) Turn(ctx context.Context, t Turn, out Sink) error {
 		m := forgetCommand.FindStringSubmatch(text)
 		reply, err = withKey(t, m[1], func(key string) (string, error) { return r.forget(ctx, t, out, key) })
 	default:
-		reply = unknownCommand
+		reply, err = r.ask(ctx, t, out, text)
 	}
 	if err != nil {
 		return err
@@ -106,7 +109,7 @@ func withKey(t Turn, text string, do func(key string) (string, error)) (string, 
 
 // step emits the call of a function, runs it, and emits its result. Faults of the
 // function are its result and come back as refusal; other errors end the turn.
-func step(ctx context.Context, out Sink, function string, arguments map[string]string, run func() (summary string, err error)) (refusal *fault.Error, err error) {
+func step(ctx context.Context, out Sink, function string, arguments map[string]any, run func() (summary string, err error)) (refusal *fault.Error, err error) {
 	text, err := json.Marshal(arguments, json.Deterministic(true))
 	if err != nil {
 		return nil, fmt.Errorf("encode the arguments of %s: %w", function, err)
@@ -134,7 +137,7 @@ func refusalText(f *fault.Error) string {
 
 func (r *Router) remember(ctx context.Context, t Turn, out Sink, key, value string) (string, error) {
 	reply := ""
-	refusal, err := step(ctx, out, remember, map[string]string{"key": key, "value": value}, func() (string, error) {
+	refusal, err := step(ctx, out, remember, map[string]any{"key": key, "value": value}, func() (string, error) {
 		_, isNew, err := r.Memories.Put(ctx, t.Memories(), key, value, memory.ByEntity)
 		if isNew {
 			reply = fmt.Sprintf("I will remember %s.", key)
@@ -151,7 +154,7 @@ func (r *Router) remember(ctx context.Context, t Turn, out Sink, key, value stri
 
 func (r *Router) recall(ctx context.Context, t Turn, out Sink, key string) (string, error) {
 	reply := ""
-	refusal, err := step(ctx, out, recall, map[string]string{"key": key}, func() (string, error) {
+	refusal, err := step(ctx, out, recall, map[string]any{"key": key}, func() (string, error) {
 		m, err := r.Memories.Get(ctx, t.Memories(), key)
 		reply = m.Value
 		return m.Value, err
@@ -168,7 +171,7 @@ func (r *Router) keys(ctx context.Context, t Turn, out Sink) (string, error) {
 		return reply, nil
 	}
 	var keys []string
-	refusal, err := step(ctx, out, recall, map[string]string{}, func() (string, error) {
+	refusal, err := step(ctx, out, recall, map[string]any{}, func() (string, error) {
 		q := memory.Query{Limit: 200}
 		for {
 			page, err := r.Memories.List(ctx, t.Memories(), q)
@@ -210,7 +213,7 @@ func listKeys(keys []string) string {
 
 // forget confirms also when there was nothing to forget.
 func (r *Router) forget(ctx context.Context, t Turn, out Sink, key string) (string, error) {
-	refusal, err := step(ctx, out, forget, map[string]string{"key": key}, func() (string, error) {
+	refusal, err := step(ctx, out, forget, map[string]any{"key": key}, func() (string, error) {
 		err := r.Memories.Delete(ctx, t.Memories(), key)
 		if fault.Is(err, fault.NotFound) {
 			return "there was nothing to forget", nil
@@ -228,6 +231,6 @@ func (r *Router) time(ctx context.Context, t Turn, out Sink) (string, error) {
 		return "I am not allowed to do that: my tools do not include \"clock\".", nil
 	}
 	at := r.Now().UTC()
-	_, err := step(ctx, out, now, map[string]string{}, func() (string, error) { return at.Format(time.RFC3339), nil })
+	_, err := step(ctx, out, now, map[string]any{}, func() (string, error) { return at.Format(time.RFC3339), nil })
 	return at.Format("It is 15:04:05 UTC on 2 January 2006."), err
 }

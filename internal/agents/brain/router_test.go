@@ -61,7 +61,8 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{t: t, entity: e, router: &brain.Router{Memories: &memory.Service{Store: rows, Now: now.Now}, Now: now.Now}}
+	return &world{t: t, entity: e, router: &brain.Router{Memories: &memory.Service{Store: rows, Now: now.Now}, Now: now.Now,
+		Network: &network{}, MaxDistance: 1.8, Reserve: 3 * time.Second}}
 }
 
 func (w *world) turn(content string) string {
@@ -73,7 +74,7 @@ func (w *world) turn(content string) string {
 	return out.text.String()
 }
 
-const unknown = `say I know no agent for that yet.`
+const unknown = `say I know no agent for that.`
 
 func TestRouterCommands(t *testing.T) {
 	w := newWorld(t)
@@ -104,10 +105,12 @@ func TestRouterCommands(t *testing.T) {
 
 func TestWhatIsNoCommand(t *testing.T) {
 	w := newWorld(t)
+	w.entity.Tools = append(w.entity.Tools, entity.ToolDiscover)
 	for _, content := range []string{"hello", "remember", "remember to buy milk", "remember : x", "remember city:", "remember city: ", "rememberer a: b",
 		"remember a\nb: c", "recalling", "recallcity", "forget", "forget ", "timer", "time flies", "what time is it in Rome", "please recall city", "?", " "} {
-		if got := w.turn(content); !strings.HasPrefix(got, unknown) {
-			t.Errorf("%q: got %s, want %s", content, got, unknown)
+		got := w.turn(content)
+		if asked := strings.HasPrefix(got, "discover_agents("); asked != (strings.TrimSpace(content) != "") || !strings.Contains(got, unknown) {
+			t.Errorf("%q: got %s, want it asked of the network, and %s", content, got, unknown)
 		}
 	}
 }

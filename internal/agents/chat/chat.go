@@ -94,39 +94,54 @@ type Sent struct {
 // those of a repeated key (contract §1.6).
 func (s *Service) Send(ctx context.Context, p principal.Principal, name, content string, once entity.Once) (*Sent, error) {
 	now := s.Now()
-	message := id.New[id.Message]()
-	h := Holder{Owner: p.User, Message: message, Node: s.node}
-	started := func(created time.Time) (Event, error) {
-		return s.event(Started{Message: message, Entity: name, Created: created})
+	t := brain.Turn{Message: id.New[id.Message](), Content: content, Depth: chatDepth, Request: p.Request}
+	accepted, r, err := s.start(ctx, p.User, name, t, Start{Content: content, Once: once, Now: now},
+		func(c Current) Verdict { return s.admit(c, p.User, once, now) })
+	sent := &Sent{Message: t.Message, service: s, owner: p.User, entity: name, run: r}
+	switch {
+	case err != nil:
+		return nil, err
+	case accepted.Refusal != nil:
+		return nil, accepted.Refusal
+	case accepted.Replay != nil:
+		sent.Message, sent.Refusal, sent.Replayed = accepted.Replay.Message, accepted.Replay.Refusal, true
+	}
+	return sent, nil
+}
+
+// chatDepth is the depth of a turn that a user began: that of one which a user's
+// invocation began.
+const chatDepth = 1
+
+// start asks the store to accept a turn, and begins it: then run is not nil. t lacks the
+// entity, and start what t has.
+func (s *Service) start(ctx context.Context, owner id.User, name string, t brain.Turn, start Start, admit func(Current) Verdict) (Accepted, *run, error) {
+	start.Holder, start.Entity, start.Lease = Holder{Owner: owner, Message: t.Message, Node: s.node}, name, start.Now.Add(Lease)
+	start.Started = func(created time.Time) (Event, error) {
+		return s.event(Started{Message: t.Message, Entity: name, Created: created})
 	}
 	// The turn is known here before it is known to the database, so that neither
 	// Drain nor a deletion can overlook it.
-	turnCtx, r, err := s.enter(ctx, h)
+	turnCtx, r, err := s.enter(ctx, start.Holder)
 	if err != nil {
-		return nil, err
+		return Accepted{}, nil, err
 	}
 	starting, cancel := context.WithTimeout(turnCtx, startTimeout)
 	defer cancel()
-	accepted, err := s.store.StartTurn(starting, Start{Holder: h, Entity: name, Content: content, Once: once,
-		Now: now, Lease: now.Add(Lease), Started: started}, func(c Current) Verdict { return s.admit(c, p.User, once, now) })
+	accepted, err := s.store.StartTurn(starting, start, admit)
 	if accepted.Ended != nil {
 		s.hub.wake(*accepted.Ended)
 	}
-	sent := &Sent{Message: message, service: s, owner: p.User, entity: name, run: r}
-	switch {
-	case err != nil:
+	if err != nil || accepted.Replay != nil || accepted.Refusal != nil || accepted.Delivered != nil {
 		s.leave(r)
-		return nil, err
-	case accepted.Replay != nil:
-		s.leave(r)
-		sent.Message, sent.Refusal, sent.Replayed, sent.run = accepted.Replay.Message, accepted.Replay.Refusal, true, nil
-		return sent, nil
-	case accepted.Refusal != nil:
-		s.leave(r)
-		return nil, accepted.Refusal
+		return accepted, nil, err
 	}
-	s.begin(turnCtx, r, accepted.Entity, content, accepted.Created)
-	return sent, nil
+	t.Entity = accepted.Entity
+	if t.Stranger {
+		t.Entity = t.Entity.ForStranger()
+	}
+	s.begin(turnCtx, r, t, accepted.Created)
+	return accepted, r, nil
 }
 
 // admit decides about a message.
@@ -141,9 +156,16 @@ func (s *Service) admit(c Current, owner id.User, once entity.Once, now time.Tim
 		return Verdict{Replay: true}
 	case a.Refusal != nil:
 		return Verdict{Refusal: a.Refusal}
+	}
+	return s.admitTurn(c, owner, now)
+}
+
+// admitTurn decides about a turn that is not a repetition.
+func (s *Service) admitTurn(c Current, owner id.User, now time.Time) Verdict {
+	switch {
 	case c.Entity.Status == entity.Paused:
 		return Verdict{Keep: true, Refusal: fault.New(fault.Conflict, "entity_paused", "The entity is paused")}
-	case live:
+	case c.Running != nil && s.live(*c.Running, now):
 		return Verdict{Refusal: fault.New(fault.Conflict, "turn_in_progress",
 			"The entity is still answering another message").After(time.Second)}
 	case c.Running == nil:

@@ -1,5 +1,5 @@
-// Package chat runs turns: a user's message, what the entity does about it, and its
-// reply.
+// Package chat runs turns: a user's message, or what an agent network delivers, what the
+// entity does about it, and its reply.
 //
 // A turn is accepted by one transaction, runs detached from the request that
 // brought it, one at a time per entity, and ends in one transaction: with a reply,
@@ -8,6 +8,9 @@
 // cut off can go on. A turn is leased by the node that runs it: the lease is renewed
 // every second, a turn whose lease ended is failed by whoever notices, and from then
 // on nothing that its old node writes is taken.
+//
+// Deliveries take the same way. They are no part of the history, nobody can follow their
+// events, and who is not the owner of the entity gets less of it (entity.ForStranger).
 //
 // How a reply is found is not here (see brain), nor the JSON of events (Encode).
 package chat

@@ -50,10 +50,14 @@ func (s *Service) enter(ctx context.Context, h Holder) (context.Context, *run, e
 	defer s.mu.Unlock()
 	if s.stopping {
 		cancel(errStopping)
-		return nil, nil, fault.New(fault.Unavailable, "not_ready", "The service is about to stop").After(time.Second)
+		return nil, nil, stopping()
 	}
 	s.running[h.Message] = r
 	return ctx, r, nil
+}
+
+func stopping() *fault.Error {
+	return fault.New(fault.Unavailable, "not_ready", "The service is about to stop").After(time.Second)
 }
 
 // leave is the end of what enter began.
@@ -69,17 +73,17 @@ func (s *Service) leave(r *run) {
 }
 
 // begin runs an accepted turn in the background.
-func (s *Service) begin(ctx context.Context, r *run, e entity.Entity, content string, created time.Time) {
+func (s *Service) begin(ctx context.Context, r *run, t brain.Turn, created time.Time) {
 	s.mu.Lock()
-	r.entity = e.ID
+	r.entity = t.Entity.ID
 	s.mu.Unlock()
 	go func() {
 		defer s.leave(r)
 		limited, cancel := context.WithTimeoutCause(ctx, s.TurnTimeout, errTimeout)
 		defer cancel()
 		out := &sink{service: s, run: r}
-		err := s.think(limited, brain.Turn{Entity: e, Message: r.Message, Content: content}, out)
-		s.finish(context.WithoutCancel(ctx), r, e, created, out, errors.Join(err, out.close()))
+		err := s.think(limited, t, out)
+		s.finish(context.WithoutCancel(ctx), r, t.Entity, created, out, errors.Join(err, out.close()))
 	}()
 }
 

@@ -21,23 +21,25 @@ type Holder struct {
 	Node    string
 }
 
-// Start is a message that wants to become a turn.
+// Start is a message or a delivery that wants to become a turn.
 type Start struct {
 	Holder
-	Entity  string // name
-	Content string
-	Once    entity.Once
-	Now     time.Time
-	Lease   time.Time
+	Entity   string    // name
+	Delivery *Delivery // nil: a message
+	Content  string    // of a message
+	Once     entity.Once
+	Now      time.Time
+	Lease    time.Time
 	// Started makes the first event, number 1, from when the message counts as sent.
 	Started func(created time.Time) (Event, error)
 }
 
 // Current is what a store found when a message came in.
 type Current struct {
-	Entity  entity.Entity
-	Record  *entity.Record // of the message's Idempotency-Key
-	Running *RunningTurn   // of the entity
+	Entity    entity.Entity
+	Record    *entity.Record // of the message's Idempotency-Key
+	Delivered *DeliveryState // of the delivery's id
+	Running   *RunningTurn   // of the entity
 }
 
 // RunningTurn is a turn that has not ended, as the database knows it.
@@ -49,7 +51,7 @@ type RunningTurn struct {
 
 // Verdict says what becomes of a message.
 type Verdict struct {
-	Replay  bool         // answer with the record
+	Replay  bool         // answer with the record, or as the delivery was answered
 	Refusal *fault.Error // or refuse
 	Keep    bool         // and keep the refusal under the Idempotency-Key
 	End     *Ending      // or accept it, after failing a turn that was abandoned
@@ -77,14 +79,15 @@ type Reply struct {
 	ToolCalls []ToolCall
 }
 
-// Accepted is the outcome of StartTurn. Exactly one of the fields says what happened:
-// Replay and Refusal are as in Verdict; without both the turn runs.
+// Accepted is the outcome of StartTurn. Replay, Delivered and Refusal are what the Verdict
+// says; without them the turn runs.
 type Accepted struct {
-	Entity  entity.Entity
-	Replay  *entity.Record
-	Refusal *fault.Error
-	Ended   *id.Message // an abandoned turn that was failed on the way
-	Created time.Time   // when the message counts as sent: after the one before it
+	Entity    entity.Entity
+	Replay    *entity.Record
+	Delivered *DeliveryState
+	Refusal   *fault.Error
+	Ended     *id.Message // an abandoned turn that was failed on the way
+	Created   time.Time   // when the message counts as sent: after the one before it
 }
 
 // TurnState is what readers need to know of a turn.
@@ -107,9 +110,9 @@ type Store interface {
 	StartTurn(ctx context.Context, s Start, admit func(Current) Verdict) (Accepted, error)
 	// AppendEvent numbers the event and keeps it. ErrLost if the holder lost the turn.
 	AppendEvent(ctx context.Context, h Holder, e Event) (int64, error)
-	// EndTurn keeps the last event, the reply, the message's status and what is
-	// answered to the Idempotency-Key, in one transaction. ErrLost if it is not
-	// the caller's to end.
+	// EndTurn keeps the last event, the reply, the status of the message or delivery
+	// and what is answered to the Idempotency-Key, in one transaction. ErrLost if it is
+	// not the caller's to end.
 	EndTurn(ctx context.Context, e Ending) error
 
 	// RenewLeases renews every turn that the node runs, and names them.
@@ -119,6 +122,8 @@ type Store interface {
 	// SweepEvents drops the events of up to limit turns that ended before the time.
 	SweepEvents(ctx context.Context, before time.Time, limit int) (int, error)
 
+	// Delivery is the state of a delivery to the entity.
+	Delivery(ctx context.Context, owner id.User, entityName, delivery string) (DeliveryState, error)
 	Turn(ctx context.Context, owner id.User, entityName string, message id.Message) (TurnState, error)
 	Events(ctx context.Context, owner id.User, message id.Message, after int64, limit int) ([]Event, error)
 

@@ -60,6 +60,14 @@ type Entity struct {
 // Allows reports whether the entity may use a tool.
 func (e Entity) Allows(tool string) bool { return slices.Contains(e.Tools, tool) }
 
+// ForStranger is the entity as it works for somebody who is not its owner: with the
+// tools clock and discover_agents at most, and without memory (contract §10.7).
+func (e Entity) ForStranger() Entity {
+	e.Tools = slices.DeleteFunc(slices.Clone(e.Tools), func(tool string) bool { return tool != ToolClock && tool != ToolDiscover })
+	e.MemoryEnabled = false
+	return e
+}
+
 // Draft is what a create may say. Nil means the default.
 type Draft struct {
 	Name          string
@@ -135,10 +143,17 @@ type Store interface {
 // Service applies the rules. All methods act on the entities of the principal's
 // user only.
 type Service struct {
-	Store  Store
-	Now    clock.Now
-	Encode func(Entity) ([]byte, error) // the answer of a create, as it is sent and kept
-	Gone   func(id.Entity)              // told when an entity has been deleted; may be nil
+	Store   Store
+	Now     clock.Now
+	Encode  func(Entity) ([]byte, error) // the answer of a create, as it is sent and kept
+	Gone    func(id.Entity)              // told when an entity has been deleted; may be nil
+	Changed func()                       // told after a create, change or deletion; may be nil
+}
+
+func (s *Service) changed() {
+	if s.Changed != nil {
+		s.Changed()
+	}
 }
 
 // Created is the outcome of Create: the answer as it is sent, or a refusal that
@@ -162,6 +177,7 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, d Draft, on
 		return Created{}, err
 	}
 	if receipt.Replay == nil {
+		s.changed()
 		return Created{Answer: answer}, nil
 	}
 	return Created{Answer: receipt.Replay.Answer, Refusal: receipt.Replay.Refusal, Replayed: true}, nil
@@ -233,7 +249,7 @@ func (s *Service) Resume(ctx context.Context, p principal.Principal, name string
 
 func (s *Service) edit(ctx context.Context, p principal.Principal, name string, change func(*Entity) bool) (Entity, error) {
 	now := s.Now()
-	return s.Store.EditEntity(ctx, p.User, name, func(e Entity) (Entity, bool) {
+	e, err := s.Store.EditEntity(ctx, p.User, name, func(e Entity) (Entity, bool) {
 		if !change(&e) {
 			return e, false
 		}
@@ -242,6 +258,10 @@ func (s *Service) edit(ctx context.Context, p principal.Principal, name string, 
 		}
 		return e, true
 	})
+	if err == nil {
+		s.changed()
+	}
+	return e, err
 }
 
 // Delete removes an entity with all that it said and remembers, and cancels its
@@ -251,6 +271,7 @@ func (s *Service) Delete(ctx context.Context, p principal.Principal, name string
 	if err != nil {
 		return err
 	}
+	s.changed()
 	if s.Gone != nil {
 		s.Gone(gone)
 	}

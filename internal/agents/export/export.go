@@ -21,6 +21,8 @@ type Snapshot interface {
 	Entity() entity.Entity
 	Memories(ctx context.Context, after string, limit int) ([]memory.Memory, error)
 	Messages(ctx context.Context, after int64, limit int) ([]chat.Message, error)
+	// Deliveries lists those after the given one, by when they came, then id.
+	Deliveries(ctx context.Context, after chat.StoredDelivery, limit int) ([]chat.StoredDelivery, error)
 	Close() error
 }
 
@@ -31,6 +33,8 @@ type Store interface {
 
 const (
 	page = 32 // items read at once
+	// deliveryPage is the same for deliveries, which may be as large as a request.
+	deliveryPage = 4
 	// maxOpen is how many exports run at once in a process: each holds a
 	// connection to the database until its reader has read everything.
 	maxOpen = 2
@@ -51,11 +55,13 @@ func New(store Store, now clock.Now) *Service {
 }
 
 // Visitor takes the parts of an export in order: Entity once, then every memory by
-// key, then every message from old to new. An error ends the export.
+// key, then every message from old to new, then every delivery likewise. An error ends
+// the export.
 type Visitor interface {
 	Entity(e entity.Entity, at time.Time) error
 	Memory(m memory.Memory) error
 	Message(m chat.Message) error
+	Delivery(d chat.StoredDelivery) error
 }
 
 // Visit shows v everything, as it was at one moment. It waits while too many exports
@@ -78,7 +84,10 @@ func (s *Service) Visit(ctx context.Context, p principal.Principal, name string,
 	if err := memories(ctx, snapshot, v); err != nil {
 		return err
 	}
-	return messages(ctx, snapshot, v)
+	if err := messages(ctx, snapshot, v); err != nil {
+		return err
+	}
+	return deliveries(ctx, snapshot, v)
 }
 
 func memories(ctx context.Context, snapshot Snapshot, v Visitor) error {
@@ -114,6 +123,25 @@ func messages(ctx context.Context, snapshot Snapshot, v Visitor) error {
 			after = m.Seq
 		}
 		if len(list) < page {
+			return nil
+		}
+	}
+}
+
+func deliveries(ctx context.Context, snapshot Snapshot, v Visitor) error {
+	last := chat.StoredDelivery{Created: time.UnixMicro(0)}
+	for {
+		list, err := snapshot.Deliveries(ctx, last, deliveryPage)
+		if err != nil {
+			return err
+		}
+		for _, d := range list {
+			if err := v.Delivery(d); err != nil {
+				return err
+			}
+			last = d
+		}
+		if len(list) < deliveryPage {
 			return nil
 		}
 	}

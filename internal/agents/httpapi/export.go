@@ -37,8 +37,8 @@ func (a *API) exportEntity(ctx context.Context, p principal.Principal, in *named
 			if err := a.Exports.Visit(ctx, p, in.Name, &e); err != nil {
 				return err
 			}
-			e.open("messages")
-			e.text(`],"deliveries":[]}`)
+			e.open("deliveries")
+			e.text("]}")
 			if e.err != nil {
 				return e.err
 			}
@@ -50,12 +50,12 @@ func (a *API) exportEntity(ctx context.Context, p principal.Principal, in *named
 // exportWriter writes the members of api.Export in their order while they come.
 type exportWriter struct {
 	w    io.StringWriter
-	list int // lists that were opened: memories, messages
+	list int // how many of exportLists were opened
 	any  bool
 	err  error
 }
 
-var exportLists = []string{"memories", "messages"}
+var exportLists = []string{"memories", "messages", "deliveries"}
 
 // Entity implements export.Visitor.
 func (e *exportWriter) Entity(x entity.Entity, at time.Time) error {
@@ -75,6 +75,12 @@ func (e *exportWriter) Memory(m memory.Memory) error {
 // Message implements export.Visitor.
 func (e *exportWriter) Message(m chat.Message) error {
 	e.item("messages", wireMessage(m))
+	return e.err
+}
+
+// Delivery implements export.Visitor.
+func (e *exportWriter) Delivery(d chat.StoredDelivery) error {
+	e.item("deliveries", wireDelivery(d))
 	return e.err
 }
 

@@ -33,7 +33,7 @@ func (g *Guard) Authenticate(_ context.Context, r httpx.Request) (principal.Prin
 	}
 	if len(given.UserID) == 1 {
 		if user, ok := id.Parse[id.User](given.UserID[0]); ok {
-			return principal.Principal{User: user, Via: principal.Host}, nil
+			return principal.Principal{User: user, Via: principal.Host, Request: r.ID}, nil
 		}
 	}
 	return principal.Principal{}, fault.New(fault.BadRequest, api.CodeUserIDInvalid, "X-User-Id must be one line with a user's id")

@@ -47,6 +47,8 @@ func (a *API) Routes() []httpx.Route {
 		httpx.Put("/entities/{name}/memories/{key}", httpx.Host, a.putMemory, httpx.Returns[api.Memory](), httpx.Doc("Write a memory")),
 		httpx.Delete("/entities/{name}/memories/{key}", httpx.Host, a.deleteMemory, httpx.Doc("Forget a memory")),
 
+		httpx.Post("/entities/{name}/deliveries", httpx.Host, a.deliver, httpx.Doc("Hand over what the agent network says, and wait for what the entity answers")),
+
 		httpx.Get("/entities/{name}/export", httpx.Host, a.exportEntity, httpx.Returns[api.Export](), httpx.Doc("Take everything away")),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/IntunoAI/intuno-go/internal/agents/entity"
+	"github.com/IntunoAI/intuno-go/internal/agents/registration"
 	"github.com/IntunoAI/intuno-go/internal/agents/store/query"
 	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/fault"
@@ -44,7 +45,11 @@ func (s *Store) CreateEntity(ctx context.Context, e entity.Entity, once entity.O
 		if err != nil {
 			return err
 		}
-		if added == 0 {
+		if added > 0 {
+			if err := wantRegistration(ctx, q, e, registration.Of(e)); err != nil {
+				return err
+			}
+		} else {
 			refusal = entity.Exists()
 			first, err := q.GetEntityID(ctx, query.GetEntityIDParams{OwnerID: string(e.Owner), Name: e.Name})
 			if err != nil {
@@ -97,10 +102,16 @@ func (s *Store) EditEntity(ctx context.Context, owner id.User, name string, edit
 		if err != nil {
 			return found("Entity", err)
 		}
-		e, changed := edit(toEntity(query.ListEntitiesRow(row)))
+		before := toEntity(query.ListEntitiesRow(row))
+		e, changed := edit(before)
 		edited = e
 		if !changed {
 			return nil
+		}
+		if registration.Changed(before, e) {
+			if err := wantRegistration(ctx, q, e, registration.Of(e)); err != nil {
+				return err
+			}
 		}
 		_, err = q.UpdateEntity(ctx, query.UpdateEntityParams{DisplayName: e.DisplayName, Instructions: e.Instructions,
 			Model: e.Model, Temperature: e.Temperature, Tools: joinTools(e.Tools), MemoryEnabled: e.MemoryEnabled,
@@ -114,16 +125,19 @@ func (s *Store) EditEntity(ctx context.Context, owner id.User, name string, edit
 func (s *Store) DeleteEntity(ctx context.Context, owner id.User, name string) (id.Entity, error) {
 	var gone string
 	err := s.tx(ctx, "delete entity", func(q *query.Queries) error {
-		var err error
-		if gone, err = q.GetEntityID(ctx, query.GetEntityIDParams{OwnerID: string(owner), Name: name}); err != nil {
+		row, err := q.GetEntity(ctx, query.GetEntityParams{OwnerID: string(owner), Name: name})
+		if err != nil {
 			return found("Entity", err)
 		}
+		gone = row.ID
 		_, memories := q.DeleteMemories(ctx, query.DeleteMemoriesParams{OwnerID: string(owner), EntityID: gone})
 		return errors.Join(
 			memories,
+			dropRegistration(ctx, q, toEntity(query.ListEntitiesRow(row))),
 			q.DeleteEvents(ctx, query.DeleteEventsParams{OwnerID: string(owner), EntityID: gone}),
 			q.DeleteTurns(ctx, query.DeleteTurnsParams{OwnerID: string(owner), EntityID: gone}),
 			q.DeleteMessages(ctx, query.DeleteMessagesParams{OwnerID: string(owner), EntityID: gone}),
+			q.DeleteDeliveries(ctx, query.DeleteDeliveriesParams{OwnerID: string(owner), EntityID: gone}), // after turns, as EndTurn locks them
 			q.DeleteOnce(ctx, query.DeleteOnceParams{OwnerID: string(owner), EntityID: gone}),
 			q.DeleteEntity(ctx, query.DeleteEntityParams{OwnerID: string(owner), ID: gone}),
 		)

@@ -25,7 +25,7 @@ func TestEveryStatementUsesAnIndex(t *testing.T) {
 	}
 	defer db.Close()
 	written, explained := 0, 0
-	for _, name := range []string{"entities", "turns"} {
+	for _, name := range []string{"entities", "turns", "deliveries", "registrations"} {
 		source, err := os.ReadFile("queries/" + name + ".sql")
 		if err != nil {
 			t.Fatal(err)

@@ -1,5 +1,5 @@
 // Package store keeps what wisdom-agents must not lose, in SQLite or PostgreSQL: it
-// implements the stores of entity, memory, chat and export. Each method is one fact
+// implements the stores of entity, memory, chat, registration and export. Each method is one fact
 // in one transaction. It decides nothing that a rule decides: where a decision needs
 // what is in the database, the rule comes along as a pure function.
 package store
@@ -17,6 +17,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/agents/entity"
 	"github.com/IntunoAI/intuno-go/internal/agents/export"
 	"github.com/IntunoAI/intuno-go/internal/agents/memory"
+	"github.com/IntunoAI/intuno-go/internal/agents/registration"
 	"github.com/IntunoAI/intuno-go/internal/agents/store/query"
 	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/fault"
@@ -49,6 +50,8 @@ var (
 	_ memory.Store = (*Store)(nil)
 	_ chat.Store   = (*Store)(nil)
 	_ export.Store = (*Store)(nil)
+
+	_ registration.Store = (*Store)(nil)
 )
 
 // New returns the store of an open, migrated database.
@@ -57,6 +60,22 @@ func New(db *sqldb.DB) *Store { return &Store{db: db, read: query.New(db.Prepare
 // tx runs fn in one write transaction. fn may run twice.
 func (s *Store) tx(ctx context.Context, doing string, fn func(q *query.Queries) error) error {
 	err := s.db.Tx(ctx, func(tx *sql.Tx) error { return fn(query.New(tx)) })
+	return wrap(doing, err)
+}
+
+// rowTx runs fn in one write transaction that does not compete with those of tx. It is
+// for facts that hang on one row, which the first statement of fn updates: whoever looks
+// at that row in tx and would write it too is run again. At SERIALIZABLE, PostgreSQL
+// would refuse many of them for touching the same pages of an index as others.
+func (s *Store) rowTx(ctx context.Context, doing string, fn func(q *query.Queries) error) error {
+	tx, err := s.db.Write().BeginTx(ctx, nil)
+	if err != nil {
+		return wrap(doing, err)
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit this does nothing
+	if err = fn(query.New(tx)); err == nil {
+		err = tx.Commit()
+	}
 	return wrap(doing, err)
 }
 

@@ -26,7 +26,7 @@ func (s *Store) StartTurn(ctx context.Context, start chat.Start, admit func(chat
 		done.Entity = current.Entity
 		verdict := admit(current)
 		if verdict.Replay {
-			done.Replay = current.Record
+			done.Replay, done.Delivered = current.Record, current.Delivered
 			return nil
 		}
 		keep := onceRow{owner: start.Owner, scope: string(current.Entity.ID), once: start.Once, entity: current.Entity.ID, at: start.Now}
@@ -65,6 +65,9 @@ func currentTurn(ctx context.Context, q *query.Queries, start chat.Start) (chat.
 	if current.Record, err = getOnce(ctx, q, start.Owner, row.ID, start.Once); err != nil {
 		return current, err
 	}
+	if current.Delivered, err = getDelivery(ctx, q, start, row.ID); err != nil {
+		return current, err
+	}
 	running, err := q.RunningTurn(ctx, query.RunningTurnParams{EntityID: row.ID, OwnerID: string(start.Owner)})
 	if errors.Is(err, sql.ErrNoRows) {
 		return current, nil
@@ -76,6 +79,9 @@ func currentTurn(ctx context.Context, q *query.Queries, start chat.Start) (chat.
 // insertTurn returns when the message counts as sent: when it was, but never before
 // the message that it follows, which may have been stored while this one waited.
 func insertTurn(ctx context.Context, q *query.Queries, start chat.Start, of id.Entity) (time.Time, error) {
+	if start.Delivery != nil {
+		return start.Now, insertDelivery(ctx, q, start, of)
+	}
 	owner, message := string(start.Owner), string(start.Message)
 	last, err := q.LastMessage(ctx, query.LastMessageParams{EntityID: string(of), OwnerID: owner})
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -90,8 +96,17 @@ func insertTurn(ctx context.Context, q *query.Queries, start chat.Start, of id.E
 	return created, errors.Join(
 		q.TouchEntity(ctx, query.TouchEntityParams{LastActiveUs: &now, ID: string(of), OwnerID: owner}),
 		q.InsertMessage(ctx, query.InsertMessageParams{ID: message, EntityID: string(of), OwnerID: owner, Seq: seq, Content: start.Content, CreatedUs: now}),
-		q.InsertTurn(ctx, query.InsertTurnParams{MessageID: message, EntityID: string(of), OwnerID: owner, Node: start.Node, LeaseUntilUs: clock.Micros(start.Lease)}),
-		q.InsertEvent(ctx, query.InsertEventParams{MessageID: message, Seq: 1, OwnerID: owner, Name: started.Name, Data: string(started.Data)}),
+		insertRunning(ctx, q, start, of, started, nil),
+	)
+}
+
+// insertRunning keeps the turn itself with its first event.
+func insertRunning(ctx context.Context, q *query.Queries, start chat.Start, of id.Entity, started chat.Event, delivery *string) error {
+	owner, message := string(start.Owner), string(start.Message)
+	return errors.Join(
+		q.InsertTurn(ctx, query.InsertTurnParams{MessageID: message, EntityID: string(of), OwnerID: owner, Node: start.Node,
+			LeaseUntilUs: clock.Micros(start.Lease), DeliveryID: delivery}),
+		insertEvent(ctx, q, start.Owner, start.Message, 1, started),
 	)
 }
 
@@ -99,7 +114,7 @@ func insertTurn(ctx context.Context, q *query.Queries, start chat.Start, of id.E
 // become visible in their order, and none after the last one.
 func (s *Store) AppendEvent(ctx context.Context, h chat.Holder, e chat.Event) (int64, error) {
 	var seq int64
-	err := s.tx(ctx, "append event", func(q *query.Queries) error {
+	err := s.rowTx(ctx, "append event", func(q *query.Queries) error {
 		var err error
 		seq, err = q.AdvanceTurn(ctx, query.AdvanceTurnParams{MessageID: string(h.Message), OwnerID: string(h.Owner), Node: h.Node})
 		if err != nil {
@@ -124,7 +139,7 @@ func held(err error) error {
 
 // EndTurn implements chat.Store.
 func (s *Store) EndTurn(ctx context.Context, e chat.Ending) error {
-	return s.tx(ctx, "end turn", func(q *query.Queries) error { return endTurn(ctx, q, e) })
+	return s.rowTx(ctx, "end turn", func(q *query.Queries) error { return endTurn(ctx, q, e) })
 }
 
 func endTurn(ctx context.Context, q *query.Queries, e chat.Ending) error {
@@ -136,12 +151,20 @@ func endTurn(ctx context.Context, q *query.Queries, e chat.Ending) error {
 	} else {
 		status, detail, turn.ErrorCode = chat.Failed, &e.Failure.Detail, &e.Failure.Code
 	}
-	seq, err := q.EndTurn(ctx, turn)
+	ended, err := q.EndTurn(ctx, turn)
 	if err != nil {
 		return held(err)
 	}
-	if err := insertEvent(ctx, q, e.Owner, e.Message, seq, e.Last); err != nil {
+	if err := insertEvent(ctx, q, e.Owner, e.Message, ended.LastEvent, e.Last); err != nil {
 		return err
+	}
+	if ended.DeliveryID != nil {
+		delivery := query.EndDeliveryParams{Status: string(status), Error: detail, CompletedUs: micros(&e.At),
+			EntityID: ended.EntityID, ID: *ended.DeliveryID, TurnID: message, OwnerID: owner}
+		if e.Reply != nil && e.Reply.Content != "" {
+			delivery.Content = &e.Reply.Content
+		}
+		return q.EndDelivery(ctx, delivery)
 	}
 	if err := q.EndMessage(ctx, query.EndMessageParams{Status: string(status), Error: detail, ID: message, OwnerID: owner}); err != nil {
 		return err

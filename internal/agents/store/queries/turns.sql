@@ -39,8 +39,8 @@ FROM messages m WHERE m.id = sqlc.arg(message_id) AND m.owner_id = sqlc.arg(owne
 UPDATE messages SET status = $1, error = $2 WHERE id = $3 AND owner_id = $4;
 
 -- name: InsertTurn :exec
-INSERT INTO turns (message_id, entity_id, owner_id, node, lease_until_us, last_event, events_kept)
-VALUES ($1, $2, $3, $4, $5, 1, TRUE);
+INSERT INTO turns (message_id, entity_id, owner_id, node, lease_until_us, last_event, events_kept, delivery_id)
+VALUES ($1, $2, $3, $4, $5, 1, TRUE, $6);
 
 -- name: InsertEvent :exec
 INSERT INTO events (message_id, seq, owner_id, name, data) VALUES ($1, $2, $3, $4, $5);
@@ -54,7 +54,7 @@ RETURNING last_event;
 UPDATE turns SET last_event = last_event + 1, ended_us = sqlc.arg(ended_us), reply_id = sqlc.narg(reply_id), error_code = sqlc.narg(error_code)
 WHERE message_id = sqlc.arg(message_id) AND owner_id = sqlc.arg(owner_id) AND ended_us IS NULL
     AND (node = sqlc.arg(node) OR lease_until_us <= sqlc.arg(lapsed_us))
-RETURNING last_event;
+RETURNING last_event, entity_id, delivery_id;
 
 -- name: RenewLeases :many
 UPDATE turns SET lease_until_us = $1 WHERE node = $2 AND ended_us IS NULL RETURNING message_id, owner_id;

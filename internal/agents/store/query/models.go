@@ -4,6 +4,22 @@
 
 package query
 
+type Delivery struct {
+	EntityID    string
+	ID          string
+	OwnerID     string
+	TurnID      string
+	Kind        string
+	CallerID    string
+	Depth       int64
+	Input       string
+	Content     *string
+	Status      string
+	Error       *string
+	CreatedUs   int64
+	CompletedUs *int64
+}
+
 type Entity struct {
 	ID            string
 	OwnerID       string
@@ -68,6 +84,21 @@ type Message struct {
 	CreatedUs int64
 }
 
+type Registration struct {
+	OwnerID      string
+	Name         string
+	DisplayName  string
+	Wanted       string
+	Revision     int64
+	AgentID      *string
+	Status       string
+	RunAtUs      int64
+	Claim        *string
+	LeaseUntilUs int64
+	Attempts     int64
+	LastError    *string
+}
+
 type Turn struct {
 	MessageID    string
 	EntityID     string
@@ -79,4 +110,5 @@ type Turn struct {
 	ReplyID      *string
 	ErrorCode    *string
 	EndedUs      *int64
+	DeliveryID   *string
 }

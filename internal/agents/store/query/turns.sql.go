@@ -82,7 +82,7 @@ const endTurn = `-- name: EndTurn :one
 UPDATE turns SET last_event = last_event + 1, ended_us = $1, reply_id = $2, error_code = $3
 WHERE message_id = $4 AND owner_id = $5 AND ended_us IS NULL
     AND (node = $6 OR lease_until_us <= $7)
-RETURNING last_event
+RETURNING last_event, entity_id, delivery_id
 `
 
 type EndTurnParams struct {
@@ -95,7 +95,13 @@ type EndTurnParams struct {
 	LapsedUs  int64
 }
 
-func (q *Queries) EndTurn(ctx context.Context, arg EndTurnParams) (int64, error) {
+type EndTurnRow struct {
+	LastEvent  int64
+	EntityID   string
+	DeliveryID *string
+}
+
+func (q *Queries) EndTurn(ctx context.Context, arg EndTurnParams) (EndTurnRow, error) {
 	row := q.db.QueryRowContext(ctx, endTurn,
 		arg.EndedUs,
 		arg.ReplyID,
@@ -105,9 +111,9 @@ func (q *Queries) EndTurn(ctx context.Context, arg EndTurnParams) (int64, error)
 		arg.Node,
 		arg.LapsedUs,
 	)
-	var last_event int64
-	err := row.Scan(&last_event)
-	return last_event, err
+	var i EndTurnRow
+	err := row.Scan(&i.LastEvent, &i.EntityID, &i.DeliveryID)
+	return i, err
 }
 
 const forgetOnce = `-- name: ForgetOnce :execrows
@@ -322,8 +328,8 @@ func (q *Queries) InsertReply(ctx context.Context, arg InsertReplyParams) error 
 }
 
 const insertTurn = `-- name: InsertTurn :exec
-INSERT INTO turns (message_id, entity_id, owner_id, node, lease_until_us, last_event, events_kept)
-VALUES ($1, $2, $3, $4, $5, 1, TRUE)
+INSERT INTO turns (message_id, entity_id, owner_id, node, lease_until_us, last_event, events_kept, delivery_id)
+VALUES ($1, $2, $3, $4, $5, 1, TRUE, $6)
 `
 
 type InsertTurnParams struct {
@@ -332,6 +338,7 @@ type InsertTurnParams struct {
 	OwnerID      string
 	Node         string
 	LeaseUntilUs int64
+	DeliveryID   *string
 }
 
 func (q *Queries) InsertTurn(ctx context.Context, arg InsertTurnParams) error {
@@ -341,6 +348,7 @@ func (q *Queries) InsertTurn(ctx context.Context, arg InsertTurnParams) error {
 		arg.OwnerID,
 		arg.Node,
 		arg.LeaseUntilUs,
+		arg.DeliveryID,
 	)
 	return err
 }
