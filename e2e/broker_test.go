@@ -24,7 +24,7 @@ func echoAgent(t *testing.T) *httptest.Server {
 	agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var in struct{ Message string }
 		_ = json.NewDecoder(r.Body).Decode(&in)
-		_ = json.NewEncoder(w).Encode(map[string]string{"reply": "you said: " + in.Message})
+		_ = json.NewEncoder(w).Encode(map[string]string{"message": "you said: " + in.Message})
 	}))
 	t.Cleanup(agent.Close)
 	return agent

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,35 +25,31 @@ import (
 var python = sync.OnceValues(func() (string, error) {
 	about, err := exec.Command("python3", "-c", "import sys; print(sys.version_info >= (3, 10), sys.executable, sys.version)").CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(about), "True") {
-		return "", fmt.Errorf("the tests need Python 3.10 or newer with venv (Debian: python3-venv): %w: %s", err, about)
+		return "", fmt.Errorf("the tests need Python 3.10 or newer with venv (Debian: python3-venv); python3 says: %s (%v)", about, err)
 	}
 	pins, err := os.ReadFile("python/requirements.txt")
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.Sum256(append(about, pins...))
-	cache, err := filepath.Abs("../.cache/python")
+	venv, err := filepath.Abs(filepath.Join("../.cache/python", hex.EncodeToString(sum[:8])))
 	if err != nil {
 		return "", err
 	}
-	venv := filepath.Join(cache, hex.EncodeToString(sum[:8]))
 	interpreter := filepath.Join(venv, "bin", "python")
 	if exec.Command(interpreter, "-c", "import intuno_sdk").Run() == nil {
 		return interpreter, nil
 	}
-	return interpreter, install(cache, venv)
+	return interpreter, install(venv)
 })
 
-// install makes the virtual environment. Its name is there only when it is whole; what
-// other pins left in the cache goes.
-func install(cache, venv string) error {
-	if err := os.RemoveAll(cache); err != nil {
+// install makes the virtual environment, first under another name: what is there under
+// its own is whole.
+func install(venv string) error {
+	if err := os.MkdirAll(filepath.Dir(venv), 0o755); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return err
-	}
-	making, err := os.MkdirTemp(cache, "making-")
+	making, err := os.MkdirTemp(filepath.Dir(venv), "making-")
 	if err != nil {
 		return err
 	}
@@ -64,8 +61,11 @@ func install(cache, venv string) error {
 			"--only-binary", ":all:", "--require-hashes", "-r", "python/requirements.txt"},
 	} {
 		if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
-			return fmt.Errorf("install the Python SDK: %v: %w: %s", args, err, out)
+			return errors.Join(fmt.Errorf("install the Python SDK: %v: %w: %s", args, err, out), os.RemoveAll(making))
 		}
+	}
+	if err := os.RemoveAll(venv); err != nil {
+		return err
 	}
 	return os.Rename(making, venv)
 }
@@ -120,7 +120,7 @@ func TestThePublishedPythonSDKWorks(t *testing.T) {
 	p := start(t, "http://"+addr, "/ready", []string{"RATE_LIMIT_PER_MINUTE=0", allowLoopback},
 		"serve", "--data", data, "--addr", addr, "--agents-addr", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0")
 	s := &stack{wisdoms: []*process{p}, admin: []string{"DATA_DIR=" + data}}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, interpreter, "-B", "python/run.py")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "INTUNO_BASE_URL=" + p.url,

@@ -7,10 +7,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"time"
 
 	"github.com/IntunoAI/intuno-go/bench/lab"
@@ -65,23 +67,30 @@ func run(ctx context.Context, o options) error {
 		if o.engine != "" && o.engine != engine {
 			continue
 		}
-		url := ""
-		if engine == "postgresql" {
-			if url, err = testkit.StartPostgres(ctx); err != nil {
-				return err
-			}
+		if err := measure(ctx, l, agent, engine, o); err != nil {
+			return fmt.Errorf("%w\n%s", err, l.Complaints())
 		}
-		w, err := newWorld(ctx, l, agent, url)
-		if err != nil {
-			return err
-		}
-		if err := w.invocations(ctx, engine, o); err != nil {
-			return err
-		}
-		if err := w.neighbours(ctx, engine, o); err != nil {
-			return err
-		}
-		l.Stop(w.process)
 	}
 	return ctx.Err()
+}
+
+// measure runs everything on one engine.
+func measure(ctx context.Context, l *lab.Lab, agent, engine string, o options) (err error) {
+	url := "sqlite:" + filepath.Join(l.Dir, "wisdom.db")
+	if engine == "postgresql" {
+		var stop func() error
+		if url, stop, err = testkit.StartPostgres(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, stop()) }()
+	}
+	w, err := newWorld(ctx, l, agent, url)
+	if err != nil {
+		return err
+	}
+	defer l.Stop(w.process)
+	if err := w.invocations(ctx, engine, o); err != nil {
+		return err
+	}
+	return w.neighbours(ctx, engine, o)
 }

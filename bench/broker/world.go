@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,9 +54,6 @@ func newWorld(ctx context.Context, l *lab.Lab, agent, database string) (*world, 
 		if *addr, err = lab.FreeAddr(); err != nil {
 			return nil, err
 		}
-	}
-	if database == "" {
-		database = "sqlite:" + filepath.Join(l.Dir, "wisdom.db")
 	}
 	env := []string{"DATA_DIR=" + l.Dir, "DATABASE_URL=" + database, "WISDOM_ADDR=" + w.wisdom, "OPS_ADDR=" + w.ops, "JWT_SECRET_KEY=" + jwtKey,
 		"RATE_LIMIT_PER_MINUTE=0", "INVOKE_ENDPOINT_ALLOWED_HOSTS=127.0.0.1"}

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -87,6 +88,22 @@ func (l *Lab) Start(ctx context.Context, url string, env []string, name string, 
 	}
 	text, _ := os.ReadFile(log.Name())
 	return nil, 0, fmt.Errorf("%s %v is not ready: %s", name, args, text)
+}
+
+// Complaints are the last lines that the processes have logged as errors.
+func (l *Lab) Complaints() string {
+	const most = 5
+	var lines []string
+	logs, _ := filepath.Glob(filepath.Join(l.Dir, "log-*"))
+	for _, path := range logs {
+		text, _ := os.ReadFile(path)
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, `"ERROR"`) {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-most):], "")
 }
 
 // Stop kills a process.

@@ -25,6 +25,7 @@ const module = "github.com/IntunoAI/intuno-go/"
 // may import. A package that is not listed fails the test.
 var tree = map[string][]string{
 	"api":             {},
+	"sdk/intuno":      {"api"},
 	"web":             {},
 	"bench":           {"bench/lab"},
 	"bench/broker":    {"bench/lab", "internal/testkit"},
@@ -47,33 +48,40 @@ var tree = map[string][]string{
 	"internal/egress":    {"internal/fault"},
 	"internal/embedding": {"internal/clock", "internal/secret"},
 	"internal/probe":     {"internal/clock"},
+	"internal/recent":    {"internal/clock"},
 	"internal/search":    {},
 	"internal/svc":       {"api", "internal/config", "internal/id"},
+	"internal/demo":      {"internal/clock"},
 	"internal/testkit":   {"api", "internal/sqldb", "internal/clock", "internal/id"},
-	"internal/cli":       {"internal/agents", "internal/clock", "internal/config", "internal/fault", "internal/id", "internal/secret", "internal/sqldb", "internal/svc", "internal/wisdom", "internal/wisdom/auth", "internal/wisdom/store", "internal/agents/store"},
+	"internal/cli":       {"internal/agents", "internal/clock", "internal/config", "internal/demo", "internal/fault", "internal/id", "internal/secret", "internal/sqldb", "internal/svc", "internal/wisdom", "internal/wisdom/auth", "internal/wisdom/store", "internal/agents/store"},
 
-	"internal/wisdom":              {"api", "web", "internal/probe", "internal/clock", "internal/config", "internal/egress", "internal/embedding", "internal/httpx", "internal/id", "internal/secret", "internal/sqldb", "internal/wisdom/..."},
+	"internal/wisdom":              {"api", "web", "internal/probe", "internal/clock", "internal/config", "internal/demo", "internal/egress", "internal/embedding", "internal/fault", "internal/httpx", "internal/id", "internal/principal", "internal/secret", "internal/sqldb", "internal/wisdom/..."},
 	"internal/wisdom/audit":        rules(),
 	"internal/wisdom/auth":         rules("internal/identity"),
-	"internal/wisdom/registry":     rules("internal/wisdom/auth", "internal/embedding", "internal/search"),
+	"internal/wisdom/registry":     rules("internal/wisdom/auth", "internal/embedding", "internal/recent", "internal/search"),
 	"internal/wisdom/personal":     rules("internal/wisdom/auth"),
 	"internal/wisdom/a2a":          rules("internal/wisdom/registry"),
 	"internal/wisdom/broker":       rules("internal/wisdom/registry"),
 	"internal/wisdom/conversation": rules(),
-	"internal/wisdom/store":        {"internal/clock", "internal/fault", "internal/id", "internal/principal", "internal/sqldb", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/platform", "internal/wisdom/store/query"},
+	"internal/wisdom/integration":  rules(),
+	"internal/wisdom/platform":     rules("internal/recent"),
+	"internal/wisdom/store":        {"internal/clock", "internal/fault", "internal/id", "internal/principal", "internal/recent", "internal/sqldb", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/platform", "internal/wisdom/store/query"},
 	"internal/wisdom/store/query":  {},
-	"internal/wisdom/httpapi":      {"api", "internal/wisdom/a2a", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/secret", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal"},
+	"internal/wisdom/httpapi":      {"api", "internal/wisdom/a2a", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/secret", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/platform"},
+	"internal/wisdom/mcpapi":       {"api", "internal/fault", "internal/httpx", "internal/id", "internal/principal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/httpapi", "internal/wisdom/registry"},
 	"internal/wisdom/agentsclient": {"api", "internal/clock", "internal/fault", "internal/id", "internal/secret", "internal/wisdom/broker", "internal/wisdom/personal"},
 
-	"internal/agents":             {"api", "internal/probe", "internal/clock", "internal/config", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/secret", "internal/sqldb", "internal/agents/..."},
-	"internal/agents/entity":      rules(),
-	"internal/agents/memory":      rules("internal/agents/entity"),
-	"internal/agents/chat":        rules("internal/agents/entity", "internal/agents/brain", "internal/agents/memory"),
-	"internal/agents/brain":       rules("internal/agents/entity", "internal/agents/memory"),
-	"internal/agents/export":      rules("internal/agents/entity", "internal/agents/memory", "internal/agents/chat"),
-	"internal/agents/store":       {"internal/agents/export", "internal/clock", "internal/fault", "internal/id", "internal/sqldb", "internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/store/query"},
-	"internal/agents/store/query": {},
-	"internal/agents/httpapi":     {"internal/agents/export", "api", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/secret", "internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/brain"},
+	"internal/agents":              {"api", "internal/probe", "internal/clock", "internal/config", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/secret", "internal/sqldb", "internal/agents/..."},
+	"internal/agents/entity":       rules(),
+	"internal/agents/memory":       rules("internal/agents/entity"),
+	"internal/agents/chat":         rules("internal/agents/entity", "internal/agents/brain", "internal/agents/memory"),
+	"internal/agents/brain":        rules("internal/agents/entity", "internal/agents/memory"),
+	"internal/agents/registration": rules("internal/agents/entity"),
+	"internal/agents/wisdomclient": {"api", "sdk/intuno", "internal/fault", "internal/id", "internal/secret", "internal/agents/brain", "internal/agents/registration"},
+	"internal/agents/export":       rules("internal/agents/entity", "internal/agents/memory", "internal/agents/chat"),
+	"internal/agents/store":        {"internal/agents/export", "internal/agents/registration", "internal/clock", "internal/fault", "internal/id", "internal/sqldb", "internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/store/query"},
+	"internal/agents/store/query":  {},
+	"internal/agents/httpapi":      {"internal/agents/export", "api", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/secret", "internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/brain"},
 }
 
 // rules is what a package of rules may import: vocabulary, and what is named.
@@ -83,8 +91,8 @@ func rules(more ...string) []string {
 
 // rulesPackages decide; they do not know how they are reached or where things are kept.
 var rulesPackages = []string{"internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/a2a",
-	"internal/wisdom/broker", "internal/wisdom/conversation",
-	"internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/brain", "internal/agents/export"}
+	"internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/platform",
+	"internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/brain", "internal/agents/registration", "internal/agents/export"}
 
 var forbiddenToRules = []string{"net/http", "database/sql", "os", module + "internal/httpx", module + "internal/sqldb", module + "api"}
 
@@ -105,7 +113,7 @@ var homes = map[string][]string{
 	"http.DefaultTransport": {},
 
 	// Who opens connections: egress to where others say, the rest to where the operator says.
-	"http.Transport":  {"internal/egress", "internal/embedding", "internal/cli"},
+	"http.Transport":  {"sdk/intuno", "internal/egress", "internal/embedding", "internal/cli", "internal/agents/wisdomclient"},
 	"http.Client":     {"internal/embedding", "internal/cli"},
 	"net.Dialer":      {"internal/egress", "internal/embedding", "internal/wisdom/agentsclient"},
 	"net.Dial":        {},

@@ -65,9 +65,10 @@ func fitGC() {
 	}
 }
 
-func (p *process) newWisdom(ctx context.Context, cfg wisdom.Config) (svc.Service, error) {
+// newWisdom builds wisdom. demo is where the demo agents are; "": there are none.
+func (p *process) newWisdom(ctx context.Context, cfg wisdom.Config, demo string) (svc.Service, error) {
 	s, err := wisdom.New(ctx, cfg, wisdom.Deps{
-		Log: p.log.With("service", "wisdom"), Now: clock.System, Version: release, Metrics: p.metrics,
+		Log: p.log.With("service", "wisdom"), Now: clock.System, Version: release, Metrics: p.metrics, Demo: demo,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start wisdom: %w", err)

@@ -30,6 +30,11 @@ services talk over loopback HTTP exactly as when they are apart, each with a dat
 of its own. Every variable of the environment counts as for the two services, except
 that their addresses for each other follow from where they listen.
 
+Four small agents are part of the process: a calculator, a converter of units, a
+counter of words, and one for dates and time zones. They are public agents of this
+installation, and --no-demo leaves them out; so does ENVIRONMENT=production, which
+allows no agent to be reached by plain http.
+
 Only loopback addresses are accepted. To serve other machines, run 'intuno wisdom' and
 'intuno agents' behind a proxy.
 
@@ -42,12 +47,16 @@ Logs are JSON on standard error.`,
 			flags.StringVar(&o.addr, "addr", "", "`HOST:PORT` of the public API (default WISDOM_ADDR, else 127.0.0.1:8000)")
 			flags.StringVar(&o.agentsAddr, "agents-addr", "", "`HOST:PORT` of the private host (default AGENTS_ADDR, else 127.0.0.1:8001)")
 			flags.StringVar(&o.opsAddr, "ops-addr", "", "`HOST:PORT` of metrics (default OPS_ADDR, else 127.0.0.1:9090)")
+			flags.BoolVar(&o.noDemo, "no-demo", false, "leave out the demo agents")
 			return func(ctx context.Context, t *terminal) error { return t.serve(ctx, o) }
 		},
 	}
 }
 
-type serveFlags struct{ data, addr, agentsAddr, opsAddr string }
+type serveFlags struct {
+	data, addr, agentsAddr, opsAddr string
+	noDemo                          bool
+}
 
 // embedded is the configuration of both services in one process.
 type embedded struct {
@@ -115,6 +124,7 @@ func (t *terminal) serve(ctx context.Context, o serveFlags) error {
 		svc.Address{Variable: "WISDOM_ADDR", Addr: e.wisdom.Addr},
 		svc.Address{Variable: "AGENTS_ADDR", Addr: e.agents.Addr},
 		svc.Address{Variable: "OPS_ADDR", Addr: e.wisdom.OpsAddr},
+		svc.Address{Variable: "WISDOM_ADDR", Addr: "127.0.0.1:0"},
 		svc.Address{Variable: "WISDOM_ADDR", Addr: "127.0.0.1:0"})
 	if faults != nil {
 		return faultList(faults)
@@ -122,7 +132,13 @@ func (t *terminal) serve(ctx context.Context, o serveFlags) error {
 	e.connect(listeners[0].Addr(), listeners[1].Addr(), listeners[3].Addr(), vars["BASE_URL"] == "")
 
 	p := newProcess(t.err, e.wisdom.LogLevel, e.wisdom.ShutdownGrace)
-	units, err := p.startBoth(ctx, e, listeners)
+	if o.noDemo {
+		listeners, err = listeners[:4], listeners[4].Close()
+	}
+	var units []svc.Unit
+	if err == nil {
+		units, err = p.startBoth(ctx, e, listeners)
+	}
 	if err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
@@ -130,21 +146,30 @@ func (t *terminal) serve(ctx context.Context, o serveFlags) error {
 	if err := writePrivate(running, e.addresses()); err != nil {
 		p.log.Warn("the doctor will not find this process", "error", err)
 	}
-	t.print("%s", banner(e))
+	t.print("%s", banner(e, len(units) > 2))
 	err = p.run(ctx, listeners[2], units...)
 	return errors.Join(err, os.Remove(running))
 }
 
-// startBoth builds the services, at the same time: each waits for its own disk.
+// startBoth builds the services, at the same time: each waits for its own disk. A fifth
+// listener is for the demo agents. They come last to an end: those who call them are
+// still at work when the public listeners are closed.
 func (p *process) startBoth(ctx context.Context, e embedded, listeners []net.Listener) ([]svc.Unit, error) {
+	demo := ""
+	if len(listeners) > 4 {
+		demo = "http://" + listeners[4].Addr().String()
+	}
 	units := []svc.Unit{{Name: "wisdom", Listener: listeners[0], Inside: listeners[3]}, {Name: "agents", Listener: listeners[1]}}
 	p.config["wisdom"], p.config["agents"] = config.Describe(&e.wisdom), config.Describe(&e.agents)
 	var starting errgroup.Group
-	starting.Go(func() (err error) { units[0].Service, err = p.newWisdom(ctx, e.wisdom); return err })
+	starting.Go(func() (err error) { units[0].Service, err = p.newWisdom(ctx, e.wisdom, demo); return err })
 	starting.Go(func() (err error) { units[1].Service, err = p.newAgents(ctx, e.agents); return err })
 	err := starting.Wait()
-	if err == nil {
+	switch {
+	case err == nil && demo == "":
 		return units, nil
+	case err == nil:
+		return append([]svc.Unit{{Name: "demo", Service: demoAgents{}, Inside: listeners[4]}}, units...), nil
 	}
 	for _, u := range units {
 		if u.Service != nil {
@@ -173,13 +198,21 @@ func (e *embedded) addresses() []byte {
 		"http://"+e.wisdom.Addr, e.wisdom.AgentsBaseURL)
 }
 
-// banner is what a newcomer sees first. Its three lines work as they stand.
-func banner(e embedded) string {
+// banner is what a newcomer sees first. Its lines work as they stand.
+func banner(e embedded, demo bool) string {
 	dir, err := filepath.Abs(e.dir)
 	if err != nil {
 		dir = e.dir
 	}
 	url := "http://" + e.wisdom.Addr
+	question := ""
+	if demo && !e.wisdom.Production() {
+		question = fmt.Sprintf(`
+Ask it something that one of the demo agents knows:
+
+curl -sS %s/personal/entities/aria/messages -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"content": "what is 17.5 %% of 240?"}'
+`, url)
+	}
 	return fmt.Sprintf(`Intuno is running.
 
   API   %[1]s
@@ -191,6 +224,6 @@ Sign up, sign in, create an entity:
 curl -sS %[1]s/auth/register -H 'Content-Type: application/json' -d '{"email": "ada@example.org", "password": "correct horse"}'
 TOKEN=$(curl -sS %[1]s/auth/login -H 'Content-Type: application/json' -d '{"email": "ada@example.org", "password": "correct horse"}' | sed 's/.*"access_token": *"\([^"]*\)".*/\1/')
 curl -sS %[1]s/personal/entities -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{"name": "aria"}'
-
-`, url, dir, secretsFile)
+%[4]s
+`, url, dir, secretsFile, question)
 }

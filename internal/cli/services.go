@@ -53,7 +53,7 @@ func (t *terminal) wisdom(ctx context.Context, addr, ops string) error {
 	}
 	p := newProcess(t.err, cfg.LogLevel, cfg.ShutdownGrace)
 	p.config["wisdom"] = config.Describe(&cfg)
-	s, err := p.newWisdom(ctx, cfg)
+	s, err := p.newWisdom(ctx, cfg, "")
 	if err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}

@@ -304,6 +304,10 @@ func (c *call) bindHeader(p *param, target reflect.Value) error {
 		target.SetString(values[0])
 		return nil
 	}
+	if target.Kind() == reflect.Slice { // every line by itself; nil if the header is absent
+		target.Set(reflect.ValueOf(values))
+		return nil
+	}
 	target.SetString(strings.Join(values, ", "))
 	return nil
 }

@@ -151,7 +151,7 @@ func security(a Access) []map[string][]string {
 	key := map[string][]string{"apiKey": {}}
 	service := map[string][]string{"serviceKey": {}, "onBehalfOf": {}}
 	switch a {
-	case User, KeyMgmt:
+	case User, UserOrBearerKey, KeyMgmt:
 		return []map[string][]string{bearer, key}
 	case JWT, Admin:
 		return []map[string][]string{bearer}

@@ -158,7 +158,7 @@ func (x *exchange) send(status int, raw []byte, encode func(*bytes.Buffer) error
 	}
 	h := x.w.Header()
 	if status != http.StatusNoContent {
-		if h["Content-Type"] == nil {
+		if h["Content-Type"] == nil && len(raw) > 0 {
 			h["Content-Type"] = jsonType
 		}
 		h["Content-Length"] = []string{strconv.Itoa(len(raw))}
@@ -195,10 +195,8 @@ func (x *exchange) stream(ctx context.Context, reply Reply) {
 	if x.r.Method == http.MethodHead {
 		return
 	}
-	err := w.Flush()
-	if err == nil {
-		err = reply.Stream(ctx, w)
-	}
+	// Stream runs even if nobody listens any more: it has things to close and to record.
+	err := errors.Join(w.Flush(), reply.Stream(ctx, w))
 	x.bytes = w.written
 	if err != nil {
 		if ctx.Err() == nil { // a client that left is not a fault

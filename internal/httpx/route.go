@@ -15,17 +15,18 @@ type Access uint8
 // The access classes of the contract. The zero value is none of them, so a row
 // without a class is refused when the table is built.
 const (
-	_         Access = iota
-	Public           // credential headers are not read
-	User             // a JWT, else an API key
-	JWT              // a JWT only
-	KeyMgmt          // as User, but only a JWT may act
-	Delegable        // as User, or a service key on behalf of a user
-	Admin            // the JWT of an active administrator
-	Host             // wisdom-agents only: the shared key and X-User-Id
+	_               Access = iota
+	Public                 // credential headers are not read
+	User                   // a JWT, else an API key
+	JWT                    // a JWT only
+	KeyMgmt                // as User, but only a JWT may act
+	Delegable              // as User, or a service key on behalf of a user
+	Admin                  // the JWT of an active administrator
+	Host                   // wisdom-agents only: the shared key and X-User-Id
+	UserOrBearerKey        // as User, and the API key may come as a Bearer token: the class user of MCP
 )
 
-var accessNames = [...]string{"", "public", "user", "jwt", "keymgmt", "delegable", "admin", "service-host"}
+var accessNames = [...]string{"", "public", "user", "jwt", "keymgmt", "delegable", "admin", "service-host", "user"}
 
 // String is the class's name in the contract.
 func (a Access) String() string { return accessNames[a] }

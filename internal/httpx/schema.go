@@ -51,7 +51,7 @@ func (s *schemas) resolve(schema *huma.Schema) *huma.Schema {
 }
 
 // tune applies the tags that huma does not know (itemMinLength, itemMaxLength,
-// itemPattern, itemEnum, maxBytes) and undoes its default that every list may be null.
+// itemPattern, itemFormat, itemEnum, maxBytes) and undoes its default that every list may be null.
 func (s *schemas) tune(t reflect.Type, seen map[reflect.Type]bool) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
@@ -104,6 +104,9 @@ func (s *schemas) tuneItems(items *huma.Schema, tag reflect.StructTag) {
 	}
 	if v := tag.Get("itemPattern"); v != "" {
 		items.Pattern = v
+	}
+	if v := tag.Get("itemFormat"); v != "" {
+		items.Format = v
 	}
 	if v := tag.Get("itemEnum"); v != "" {
 		items.Enum = nil

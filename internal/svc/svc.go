@@ -34,7 +34,7 @@ type Service interface {
 type Unit struct {
 	Name     string
 	Service  Service
-	Listener net.Listener
+	Listener net.Listener // nil: it is asked from inside only
 	// Inside is a second listener, for the units after this one, which may ask this one
 	// until their background work has ended. Nil: there is none.
 	Inside net.Listener
@@ -82,7 +82,9 @@ func (g *Group) Run(ctx context.Context) error {
 	servers := make([]*http.Server, len(g.Units))
 	for i, u := range g.Units {
 		servers[i] = g.server(base, u.Service.Handler())
-		running.Go(func() error { return g.serve(servers[i], u.Name, u.Listener) })
+		if u.Listener != nil {
+			running.Go(func() error { return g.serve(servers[i], u.Name, u.Listener) })
+		}
 		if u.Inside != nil {
 			works[i].inside = g.server(base, u.Service.Handler())
 			running.Go(func() error { return g.serve(works[i].inside, u.Name+", inside", u.Inside) })

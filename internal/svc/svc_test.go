@@ -399,3 +399,30 @@ func TestTheLastWorkOfAServiceCanStillAskTheOneBeforeItFromInside(t *testing.T) 
 		t.Error("the listener inside is open after the end")
 	}
 }
+
+func TestAUnitMayBeReachedFromInsideOnly(t *testing.T) {
+	d := &diary{}
+	listeners, faults := svc.Listen(t.Context(), svc.Address{Variable: "X", Addr: "127.0.0.1:0"}, svc.Address{Variable: "X", Addr: "127.0.0.1:0"}, svc.Address{Variable: "X", Addr: "127.0.0.1:0"})
+	if faults != nil {
+		t.Fatal(faults)
+	}
+	asks := &lingerer{fake: newFake("asks", d), ask: "http://" + listeners[0].Addr().String(), public: "http://" + listeners[1].Addr().String(), answered: make(chan [2]error, 1)}
+	g := svc.Group{
+		Units: []svc.Unit{{Name: "asked", Service: newFake("asked", d), Inside: listeners[0]}, {Name: "asks", Service: asks, Listener: listeners[1]}},
+		Ops:   svc.Ops{Listener: listeners[2], Metrics: prometheus.NewRegistry()}, Grace: 10 * time.Second, Log: slog.New(slog.DiscardHandler),
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- g.Run(ctx) }()
+	eventually(t, "it serves", func() bool { _, _, err := get(asks.ask + "/quick"); return err == nil })
+	stop()
+	if err := <-result; err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+	if got := <-asks.answered; got[0] != nil {
+		t.Errorf("while the other one ended: %v, want an answer", got[0])
+	}
+	if _, _, err := get(asks.ask + "/quick"); err == nil {
+		t.Error("the listener inside is open after the end")
+	}
+}

@@ -45,19 +45,22 @@ func DurablePostgres(t testing.TB) string {
 }
 
 // StartPostgres starts a server with fsync on for a program that is no test: the
-// benchmarks. It returns the URL of a new empty database. The server ends with the
-// program.
-func StartPostgres(ctx context.Context) (url string, err error) {
+// benchmarks. It returns the URL of a new empty database, and the function that stops
+// the server, which otherwise ends with the program.
+func StartPostgres(ctx context.Context) (url string, stop func() error, err error) {
 	s, err := startServer(ctx, true)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	conn, err := pgx.Connect(ctx, s.url("postgres"))
-	if err != nil {
-		return "", err
+	if err == nil {
+		_, err = conn.Exec(ctx, "CREATE DATABASE bench")
+		err = errors.Join(err, conn.Close(ctx))
 	}
-	_, err = conn.Exec(ctx, "CREATE DATABASE bench")
-	return s.url("bench"), errors.Join(err, conn.Close(ctx))
+	if err != nil {
+		return "", nil, errors.Join(err, s.alive.Close())
+	}
+	return s.url("bench"), s.alive.Close, nil
 }
 
 // One server of each kind per test binary: there is no place but the package for what

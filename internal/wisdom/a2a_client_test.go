@@ -2,8 +2,10 @@ package wisdom
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -33,10 +35,16 @@ type official struct {
 func newOfficial(t *testing.T) official {
 	t.Helper()
 	base, serve := listenFirst(t)
-	w := newWorld(t, nil, "BASE_URL", base)
+	agent := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Message string }
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		_ = json.NewEncoder(w).Encode(map[string]string{"content": "heard " + in.Message})
+	}))
+	t.Cleanup(agent.Close)
+	w := newWorld(t, nil, "BASE_URL", base, "INVOKE_ENDPOINT_ALLOWED_HOSTS", agent.Listener.Addr().String())
 	serve(w.handler)
 	ada := w.signUp("ada")
-	slug := w.want(201, "POST", "/registry/agents", `{"name":"Weather","description":"Forecasts.","endpoint":"https://a.example.org/","tags":["rain"]}`, ada.bearer()).text("agent_id")
+	slug := w.want(201, "POST", "/registry/agents", `{"name":"Weather","description":"Forecasts.","endpoint":"`+agent.URL+`","tags":["rain"]}`, ada.bearer()).text("agent_id")
 	return official{t, w, ada, base, "/a2a/agents/" + slug + "/agent-card"}
 }
 
@@ -53,12 +61,12 @@ func (o official) resolve(parser agentcard.Parser, path string) *a2a.AgentCard {
 	return card
 }
 
-// refused checks that a message was answered with the error for now, and that the
-// module read it.
-func (o official) refused(name string, err error, internal error) {
+// answered checks that a message reached the agent, and that the module read what it said.
+func (o official) answered(name string, result a2a.SendMessageResult, err error) {
 	o.t.Helper()
-	if !errors.Is(err, internal) || !strings.Contains(err.Error(), "cannot be invoked here yet") {
-		o.t.Errorf("%s: %v, want the error of JSON-RPC", name, err)
+	m, ok := result.(*a2a.Message)
+	if err != nil || !ok || len(m.Parts) != 2 || m.Parts[0].Text() != "heard hi" || !reflect.DeepEqual(m.Parts[1].Data(), map[string]any{"content": "heard hi"}) {
+		o.t.Errorf("%s: %+v, %v", name, result, err)
 	}
 }
 
@@ -85,8 +93,8 @@ func TestTheOfficialClientOf10UsesOurCards(t *testing.T) {
 		request := &a2a.SendMessageRequest{Message: a2a.NewMessage(a2a.MessageRoleUser, a2a.NewTextPart("hi"))}
 		// The card tells how to authenticate: the client does it by itself.
 		for _, session := range []a2aclient.SessionID{"key", "token"} {
-			_, err = client.SendMessage(a2aclient.AttachSessionID(t.Context(), session), request)
-			o.refused(name+" with a "+string(session), err, a2a.ErrInternalError)
+			result, err := client.SendMessage(a2aclient.AttachSessionID(t.Context(), session), request)
+			o.answered(name+" with a "+string(session), result, err)
 		}
 		if _, err = client.SendMessage(t.Context(), request); err == nil || !strings.Contains(err.Error(), "401") {
 			t.Errorf("%s, nobody: %v, want 401", name, err)
@@ -106,8 +114,8 @@ func TestTheOfficialClientOf10Speaks03ToUs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.SendMessage(a2aclient.AttachSessionID(t.Context(), "key"), &a2a.SendMessageRequest{Message: a2a.NewMessage(a2a.MessageRoleUser, a2a.NewTextPart("hi"))})
-	o.refused("0.3 by the module of 1.0", err, a2a.ErrInternalError)
+	result, err := client.SendMessage(a2aclient.AttachSessionID(t.Context(), "key"), &a2a.SendMessageRequest{Message: a2a.NewMessage(a2a.MessageRoleUser, a2a.NewTextPart("hi"))})
+	o.answered("0.3 by the module of 1.0", result, err)
 }
 
 func TestTheOfficialClientOf03UsesOurCards(t *testing.T) {
@@ -128,8 +136,11 @@ func TestTheOfficialClientOf03UsesOurCards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.SendMessage(legacyclient.WithSessionID(t.Context(), "key"), &legacy.MessageSendParams{Message: legacy.NewMessage(legacy.MessageRoleUser, legacy.TextPart{Text: "hi"})})
-	o.refused("0.3", err, legacy.ErrInternalError)
+	result, err := client.SendMessage(legacyclient.WithSessionID(t.Context(), "key"), &legacy.MessageSendParams{Message: legacy.NewMessage(legacy.MessageRoleUser, legacy.TextPart{Text: "hi"})})
+	m, ok := result.(*legacy.Message)
+	if want := (legacy.ContentParts{legacy.TextPart{Text: "heard hi"}, legacy.DataPart{Data: map[string]any{"content": "heard hi"}}}); err != nil || !ok || !reflect.DeepEqual(m.Parts, want) {
+		t.Errorf("0.3: %+v, %v", result, err)
+	}
 }
 
 // parrot is a broker that answers what it was given, or fails.

@@ -26,8 +26,13 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/wisdom/agentsclient"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/audit"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/auth"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/broker"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/conversation"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/httpapi"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/integration"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/mcpapi"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/personal"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/platform"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/registry"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/store"
 	"github.com/IntunoAI/intuno-go/web"
@@ -39,6 +44,7 @@ type Deps struct {
 	Now     clock.Now
 	Version string
 	Metrics prometheus.Registerer // nil: none
+	Demo    string                // where the demo agents are, such as http://127.0.0.1:7000; "": there are none
 
 	Hashing  auth.Hashing       // cost of a password; zero: the default
 	CountSQL func(query string) // called for every statement; nil: not
@@ -55,11 +61,13 @@ type Service struct {
 	personal *personal.Service
 	catalog  *registry.Catalog
 	vault    *registry.Vault
+	callees  *registry.Callees
 	host     *agentsclient.Client
 	outbound *egress.Client
 	limiter  *httpx.Limiter
 	api      *httpapi.API
 	guard    *httpapi.Guard
+	platform *platform.Service
 	edge     *httpx.Server
 	draining atomic.Bool
 	probe    *probe.Probe
@@ -82,6 +90,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	s.presentDemo(ctx, s.api.Registry.Service)
 	return s, nil
 }
 
@@ -110,23 +119,31 @@ func (s *Service) build() error {
 	if err != nil {
 		return err
 	}
-	s.catalog = registry.NewCatalog(registry.CatalogConfig{Feed: s.store, Embedder: embedder, Older: older, Now: d.Now, Log: d.Log, Degraded: counters.degraded.Inc})
 	keys, err := secret.NewKeyring(registry.CredentialPurpose, cfg.SealingKeys()...)
 	if err != nil {
 		return err
 	}
+	s.callees = registry.NewCallees(s.store, keys, d.Now)
+	s.catalog = registry.NewCatalog(registry.CatalogConfig{Feed: s.store, Embedder: embedder, Older: older, Now: d.Now, Log: d.Log,
+		Degraded: counters.degraded.Inc, Changed: s.callees.Drop})
 	s.vault = registry.NewVault(registry.VaultConfig{Store: s.store, Keys: keys, Changed: s.catalog.Sync, Now: d.Now, Log: d.Log})
 	s.outbound = egress.NewClient(urls, nil)
 	agents := registry.New(s.store, urls, s.catalog, d.Now)
+	s.platform = platform.New(s.store, d.Now)
+	invocations := s.newBroker(urls)
 	s.api = &httpapi.API{
 		System:   httpapi.System{Ready: s.Ready},
 		Auth:     httpapi.Auth{Service: s.auth},
-		Admin:    httpapi.Admin{Service: s.auth},
+		Admin:    httpapi.Admin{Service: s.auth, Registry: agents, Platform: s.platform},
 		Registry: httpapi.Registry{Service: agents, Vault: s.vault},
 		Personal: httpapi.Personal{Service: s.personal},
 		A2A: httpapi.A2A{BaseURL: cfg.BaseURL, Version: d.Version,
-			Service: a2a.New(a2a.Config{Registry: agents, URLs: urls, Fetcher: cardFetcher{s.outbound}, Log: d.Log})},
+			Service: a2a.New(a2a.Config{Registry: agents, URLs: urls, Fetcher: cardFetcher{s.outbound}, Broker: messages{invocations}, Log: d.Log})},
+		Broker:       httpapi.Broker{Service: invocations},
+		Conversation: httpapi.Conversation{Service: conversation.New(s.store, d.Now), Broker: invocations},
+		Integration:  httpapi.Integration{Service: integration.NewService(s.store, s.auth, d.Now), Auth: s.auth},
 	}
+	s.api.MCP = s.newMCP(agents).Routes()
 	s.guard = &httpapi.Guard{Authenticator: s.auth.Authenticator(), Audit: s.audit, Log: d.Log, KeyRefused: counters.refused.Inc}
 	s.edge, err = s.newEdge(s.guard)
 	return err
@@ -138,7 +155,7 @@ const hostOpsAddr = "127.0.0.1:9091"
 
 // egress is the rules for URLs that users supply.
 func (s *Service) egress() (*egress.Policy, error) {
-	allowed, err := egress.ParseAllowedHosts(s.cfg.InvokeEndpointAllowedHosts)
+	allowed, err := egress.ParseAllowedHosts(s.cfg.InvokeEndpointAllowedHosts + "," + s.demoHost())
 	if err != nil {
 		return nil, fmt.Errorf("INVOKE_ENDPOINT_ALLOWED_HOSTS: %w", err)
 	}
@@ -169,6 +186,20 @@ func (s *Service) embedders() (registry.Embedder, func(model string) registry.Em
 		return nil
 	}
 	return embedding.NewEndpoint(endpoint), older, nil
+}
+
+// newBroker is what invokes agents.
+func (s *Service) newBroker(urls *egress.Policy) *broker.Service {
+	sender := agentSender{s.outbound}
+	return broker.New(broker.Config{Store: s.store, Callees: s.callees, Platform: s.platform, URLs: urls,
+		HTTP: broker.NewHTTP(sender), Events: broker.NewEvents(sender), A2A: broker.NewA2A(sender), Hosted: broker.NewHosted(s.host),
+		Now: s.deps.Now, Timeout: s.cfg.BrokerTimeout})
+}
+
+// newMCP is the MCP face of the rules behind the routes.
+func (s *Service) newMCP(agents *registry.Service) *mcpapi.API {
+	return mcpapi.New(mcpapi.Config{Registry: agents, Broker: s.api.Broker.Service, Conversations: s.api.Conversation.Service, Importer: s.api.A2A.Service,
+		Origins: append(s.cfg.Origins(), s.cfg.BaseURL), Version: s.deps.Version, Log: s.deps.Log})
 }
 
 // newEdge puts the routes behind a guard.

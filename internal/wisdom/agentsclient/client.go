@@ -104,13 +104,17 @@ func (c *Client) Close() {
 // send sends one call and returns the header of its answer. Its errors are for the
 // log, but for those of type *fault.Error.
 func (c *Client) send(ctx context.Context, call *personal.Call) (*exchange, error) {
+	return c.sendAs(ctx, &routes[call.Op], call)
+}
+
+// sendAs is send for a route that the call does not name.
+func (c *Client) sendAs(ctx context.Context, r *route, call *personal.Call) (*exchange, error) {
 	if c.key.Blank() {
 		return nil, fmt.Errorf("%w: %w", personal.ErrNothingDone, errNoKey)
 	}
 	if err := checked(call); err != nil {
 		return nil, err
 	}
-	r := &routes[call.Op]
 	path, err := target(r, call)
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ type Account struct {
 type APIKey struct {
 	ID          id.APIKey
 	Name        string
-	Integration *string // the integration that the key is for
+	Integration *id.Integration // the integration that the key is for; nil: none
 	Created     time.Time
 	LastUsed    *time.Time // at most a minute behind
 	Expires     *time.Time
@@ -81,9 +81,10 @@ type Standing struct {
 	TokensAfter int64 // Unix seconds: tokens issued then or before are dead
 	Revoked     bool  // this token was logged out
 
-	Key        id.APIKey  // of an API key only
-	KeyExpires *time.Time // likewise
-	KeyUsed    *time.Time // likewise
+	Key         id.APIKey      // of an API key only
+	Integration id.Integration // likewise; "": none
+	KeyExpires  *time.Time     // likewise
+	KeyUsed     *time.Time     // likewise
 }
 
 // Attempt is one try at a password, as it is counted against an account or a peer.
@@ -118,11 +119,17 @@ type Store interface {
 	// RevokeToken ends one token, once or again. The note may go after expires.
 	RevokeToken(ctx context.Context, user id.User, jti string, expires time.Time) error
 
-	// CreateAPIKey keeps the key under its digest (SHA-256, hex).
+	// CreateAPIKey keeps the key under its digest (SHA-256, hex). fault.NotFound if its
+	// integration is not the owner's, and so no key outlives its integration.
 	CreateAPIKey(ctx context.Context, owner id.User, k APIKey, digest string) error
 	// APIKeys lists the owner's keys, newest first.
 	APIKeys(ctx context.Context, owner id.User) ([]APIKey, error)
+	// IntegrationKeys lists the keys of the owner's integration, newest first.
+	IntegrationKeys(ctx context.Context, owner id.User, integration id.Integration) ([]APIKey, error)
 	DeleteAPIKey(ctx context.Context, owner id.User, key id.APIKey) error
+	// DeleteIntegrationKey is fault.NotFound also if the key is another integration's
+	// or none's.
+	DeleteIntegrationKey(ctx context.Context, owner id.User, integration id.Integration, key id.APIKey) error
 	// TouchAPIKey notes a use, unless one less than every before it is noted.
 	TouchAPIKey(ctx context.Context, owner id.User, key id.APIKey, at time.Time, every time.Duration) error
 
@@ -201,6 +208,10 @@ func New(store Store, c Config) *Service {
 // Authenticator returns the part that identifies requests. Changes made through s
 // take effect on it at once, those of other processes within a second.
 func (s *Service) Authenticator() *Authenticator { return s.auth }
+
+// Forget makes every credential of the user be looked up anew, those being looked up
+// included: something else than s has changed what they are worth.
+func (s *Service) Forget(user id.User) { s.auth.cache.drop(user) }
 
 // The faults of this package with fixed texts. They are functions, because a fault
 // can be changed by whoever holds it.

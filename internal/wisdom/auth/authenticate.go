@@ -24,13 +24,14 @@ type Class uint8
 
 // The classes. The zero value is none of them and lets nobody pass.
 const (
-	_         Class = iota
-	Public          // credentials are not looked at
-	AnyUser         // a token, else an API key
-	JWT             // a token
-	KeyMgmt         // a token; 403 for an API key
-	Delegable       // as AnyUser, or a service key on behalf of a user
-	Admin           // the token of an administrator
+	_                Class = iota
+	Public                 // credentials are not looked at
+	AnyUser                // a token, else an API key
+	AnyUserBearerKey       // as AnyUser; an API key may stand where the token would (contract §12)
+	JWT                    // a token
+	KeyMgmt                // a token; 403 for an API key
+	Delegable              // as AnyUser, or a service key on behalf of a user
+	Admin                  // the token of an administrator
 )
 
 // ErrServiceKey is in the chain of the fault by which a service key is refused, so
@@ -63,7 +64,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, class Class, c identit
 	switch class {
 	case Public:
 		return principal.Principal{}, nil
-	case AnyUser, JWT, KeyMgmt, Delegable, Admin:
+	case AnyUser, AnyUserBearerKey, JWT, KeyMgmt, Delegable, Admin:
 	default:
 		return principal.Principal{}, fmt.Errorf("access class %d does not exist", class)
 	}
@@ -84,7 +85,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, class Class, c identit
 	if class == JWT || class == Admin {
 		return principal.Principal{}, notAuthenticated()
 	}
-	p, err = a.byKey(ctx, c)
+	p, err = a.byKeys(ctx, class, c)
 	switch {
 	case err != nil:
 	case p.Via == principal.Anonymous:
@@ -193,12 +194,26 @@ func (a *Authenticator) loadToken(ctx context.Context, said claims) (*entry, err
 	return e, nil
 }
 
-// byKey is byToken for X-API-Key.
-func (a *Authenticator) byKey(ctx context.Context, c identity.Credentials) (principal.Principal, error) {
-	if len(c.APIKey) != 1 || !keyShaped(c.APIKey[0]) {
+// byKeys is byToken for the API key that stands where the token would, if class allows
+// that, and else for X-API-Key: what is no valid key does not stop the fall-through.
+func (a *Authenticator) byKeys(ctx context.Context, class Class, c identity.Credentials) (principal.Principal, error) {
+	if text, ok := c.Bearer(); ok && class == AnyUserBearerKey {
+		if p, err := a.byKey(ctx, text); err != nil || p.Via != principal.Anonymous {
+			return p, err
+		}
+	}
+	if len(c.APIKey) != 1 {
 		return principal.Principal{}, nil
 	}
-	digest := sha256.Sum256([]byte(c.APIKey[0]))
+	return a.byKey(ctx, c.APIKey[0])
+}
+
+// byKey is byToken for an API key.
+func (a *Authenticator) byKey(ctx context.Context, text string) (principal.Principal, error) {
+	if !keyShaped(text) {
+		return principal.Principal{}, nil
+	}
+	digest := sha256.Sum256([]byte(text))
 	e, err := a.cache.get(ctx, cacheKey{kindAPIKey, digest}, func(ctx context.Context) (*entry, error) {
 		return a.loadKey(ctx, hex.EncodeToString(digest[:]))
 	})
@@ -228,7 +243,7 @@ func (a *Authenticator) loadKey(ctx context.Context, digest string) (*entry, err
 	if st.KeyUsed != nil {
 		e.used = *st.KeyUsed
 	}
-	e.who = principal.Principal{User: st.User, Via: principal.APIKey, Key: st.Key}
+	e.who = principal.Principal{User: st.User, Via: principal.APIKey, Key: st.Key, Integration: st.Integration}
 	return e, nil
 }
 

@@ -34,6 +34,16 @@ func keyShaped(s string) bool {
 // CreateKey makes an API key for p's user, who must have come with a token. text is
 // the key itself, shown this once. Faults: jwt_required (403), validation_error.
 func (s *Service) CreateKey(ctx context.Context, p principal.Principal, name string, expires *time.Time) (k APIKey, text string, err error) {
+	return s.createKey(ctx, p, nil, name, expires)
+}
+
+// CreateIntegrationKey is CreateKey for one of the user's integrations. Fault: not_found
+// too.
+func (s *Service) CreateIntegrationKey(ctx context.Context, p principal.Principal, integration id.Integration, name string, expires *time.Time) (APIKey, string, error) {
+	return s.createKey(ctx, p, &integration, name, expires)
+}
+
+func (s *Service) createKey(ctx context.Context, p principal.Principal, integration *id.Integration, name string, expires *time.Time) (k APIKey, text string, err error) {
 	if p.Via != principal.JWT {
 		return APIKey{}, "", jwtRequired()
 	}
@@ -46,9 +56,9 @@ func (s *Service) CreateKey(ctx context.Context, p principal.Principal, name str
 	}
 	text = keyPrefix + base64.RawURLEncoding.EncodeToString(random(keyBytes))
 	digest := sha256.Sum256([]byte(text))
-	k = APIKey{ID: id.New[id.APIKey](), Name: name, Created: now, Expires: expires}
+	k = APIKey{ID: id.New[id.APIKey](), Name: name, Integration: integration, Created: now, Expires: expires}
 	if err := s.store.CreateAPIKey(ctx, p.User, k, hex.EncodeToString(digest[:])); err != nil {
-		return APIKey{}, "", fmt.Errorf("create API key: %w", err)
+		return APIKey{}, "", missing("Integration", "create API key", err)
 	}
 	return k, text, nil
 }
@@ -68,13 +78,39 @@ func (s *Service) DeleteKey(ctx context.Context, p principal.Principal, key id.A
 	if p.Via != principal.JWT {
 		return jwtRequired()
 	}
-	err := s.store.DeleteAPIKey(ctx, p.User, key)
-	if fault.Is(err, fault.NotFound) {
-		return fault.Missing("API key").Because(err)
+	if err := s.store.DeleteAPIKey(ctx, p.User, key); err != nil {
+		return missing("API key", "delete API key", err)
 	}
-	if err != nil {
-		return fmt.Errorf("delete API key: %w", err)
-	}
-	s.auth.cache.drop(p.User)
+	s.Forget(p.User)
 	return nil
+}
+
+// IntegrationKeys lists the API keys of an integration of p's user, newest first. Fault:
+// not_found.
+func (s *Service) IntegrationKeys(ctx context.Context, p principal.Principal, integration id.Integration) ([]APIKey, error) {
+	list, err := s.store.IntegrationKeys(ctx, p.User, integration)
+	if err != nil {
+		return nil, missing("Integration", "list API keys of an integration", err)
+	}
+	return list, nil
+}
+
+// DeleteIntegrationKey is DeleteKey for a key of that integration.
+func (s *Service) DeleteIntegrationKey(ctx context.Context, p principal.Principal, integration id.Integration, key id.APIKey) error {
+	if p.Via != principal.JWT {
+		return jwtRequired()
+	}
+	if err := s.store.DeleteIntegrationKey(ctx, p.User, integration, key); err != nil {
+		return missing("API key", "delete API key of an integration", err)
+	}
+	s.Forget(p.User)
+	return nil
+}
+
+// missing names what was not found.
+func missing(what, doing string, err error) error {
+	if fault.Is(err, fault.NotFound) {
+		return fault.Missing(what).Because(err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
 }

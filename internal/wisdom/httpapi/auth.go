@@ -91,44 +91,40 @@ func (h *Auth) me(ctx context.Context, p principal.Principal, _ *struct{}) (api.
 
 type createKeyInput struct{ Body createKeyBody }
 
+// createKeyBody is what a key is made from, whether or not it is for an integration.
+
 type createKeyBody struct {
 	Name      string  `json:"name" minLength:"1" maxLength:"255"`
 	ExpiresAt *string `json:"expires_at,omitempty" nullable:"true" format:"date-time"`
 }
 
-func (h *Auth) createKey(ctx context.Context, p principal.Principal, in *createKeyInput) (api.APIKeyCreated, error) {
-	var expires *time.Time
-	if in.Body.ExpiresAt != nil {
-		var at api.Time
-		if err := at.UnmarshalText([]byte(*in.Body.ExpiresAt)); err != nil {
-			return api.APIKeyCreated{}, fault.InvalidField("datetime_parsing", "must be an RFC 3339 timestamp", "body", "expires_at").Because(err)
-		}
-		// Cut to the resolution in which it is stored, so that this answer and
-		// later ones agree.
-		std := at.Std().UTC().Truncate(time.Microsecond)
-		expires = &std
+// expires is the time after which the key is worth nothing; nil: never.
+func (b *createKeyBody) expires() (*time.Time, error) {
+	if b.ExpiresAt == nil {
+		return nil, nil
 	}
-	k, text, err := h.Service.CreateKey(ctx, p, in.Body.Name, expires)
+	var at api.Time
+	if err := at.UnmarshalText([]byte(*b.ExpiresAt)); err != nil {
+		return nil, fault.InvalidField("datetime_parsing", "must be an RFC 3339 timestamp", "body", "expires_at").Because(err)
+	}
+	// Cut to the resolution in which it is stored, so that this answer and later ones
+	// agree.
+	std := at.Std().UTC().Truncate(time.Microsecond)
+	return &std, nil
+}
+
+func (h *Auth) createKey(ctx context.Context, p principal.Principal, in *createKeyInput) (api.APIKeyCreated, error) {
+	expires, err := in.Body.expires()
 	if err != nil {
 		return api.APIKeyCreated{}, err
 	}
-	shown := toAPIKey(k)
-	return api.APIKeyCreated{
-		ID: shown.ID, Name: shown.Name, Key: text, IntegrationID: shown.IntegrationID,
-		CreatedAt: shown.CreatedAt, LastUsedAt: shown.LastUsedAt, ExpiresAt: shown.ExpiresAt,
-	}, nil
+	k, text, err := h.Service.CreateKey(ctx, p, in.Body.Name, expires)
+	return toCreatedKey(k, text), err
 }
 
 func (h *Auth) keys(ctx context.Context, p principal.Principal, _ *struct{}) ([]api.APIKey, error) {
 	list, err := h.Service.Keys(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]api.APIKey, len(list))
-	for i, k := range list {
-		out[i] = toAPIKey(k)
-	}
-	return out, nil
+	return toAPIKeys(list), err
 }
 
 type deleteKeyInput struct {
@@ -148,7 +144,24 @@ func toUser(u auth.User) api.User {
 
 func toAPIKey(k auth.APIKey) api.APIKey {
 	return api.APIKey{
-		ID: string(k.ID), Name: k.Name, IntegrationID: k.Integration, CreatedAt: api.At(k.Created),
+		ID: string(k.ID), Name: k.Name, IntegrationID: (*string)(k.Integration), CreatedAt: api.At(k.Created),
 		LastUsedAt: api.AtPtr(k.LastUsed), ExpiresAt: api.AtPtr(k.Expires),
+	}
+}
+
+func toAPIKeys(list []auth.APIKey) []api.APIKey {
+	keys := make([]api.APIKey, len(list))
+	for i, k := range list {
+		keys[i] = toAPIKey(k)
+	}
+	return keys
+}
+
+// toCreatedKey is the one answer that shows a key.
+func toCreatedKey(k auth.APIKey, text string) api.APIKeyCreated {
+	shown := toAPIKey(k)
+	return api.APIKeyCreated{
+		ID: shown.ID, Name: shown.Name, Key: text, IntegrationID: shown.IntegrationID,
+		CreatedAt: shown.CreatedAt, LastUsedAt: shown.LastUsedAt, ExpiresAt: shown.ExpiresAt,
 	}
 }

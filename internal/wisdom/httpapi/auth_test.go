@@ -41,7 +41,7 @@ func serveAccounts(t *testing.T) *accounts {
 		Hashing: auth.Hashing{MemoryKiB: 8, Passes: 1, Wait: time.Minute},
 	})
 	log := slog.New(slog.DiscardHandler)
-	routes := append((&Auth{s}).routes(), (&Admin{s}).routes()...)
+	routes := append((&Auth{s}).routes(), (&Admin{Service: s}).routes()...)
 	server, err := httpx.New(httpx.Options{
 		Service: "wisdom", Routes: routes, Now: now.Now, Log: log,
 		Guard: &Guard{Authenticator: s.Authenticator(), Audit: audit.New(store.New(db), now.Now), Log: log},

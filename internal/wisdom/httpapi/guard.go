@@ -25,12 +25,13 @@ var _ httpx.Guard = (*Guard)(nil)
 // classes maps the access of a route to the rule that admits. Host is missing: it
 // is not a class of this service, and the zero class admits nobody.
 var classes = map[httpx.Access]auth.Class{
-	httpx.Public:    auth.Public,
-	httpx.User:      auth.AnyUser,
-	httpx.JWT:       auth.JWT,
-	httpx.KeyMgmt:   auth.KeyMgmt,
-	httpx.Delegable: auth.Delegable,
-	httpx.Admin:     auth.Admin,
+	httpx.Public:          auth.Public,
+	httpx.User:            auth.AnyUser,
+	httpx.UserOrBearerKey: auth.AnyUserBearerKey,
+	httpx.JWT:             auth.JWT,
+	httpx.KeyMgmt:         auth.KeyMgmt,
+	httpx.Delegable:       auth.Delegable,
+	httpx.Admin:           auth.Admin,
 }
 
 // Authenticate implements httpx.Guard.

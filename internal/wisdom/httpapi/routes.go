@@ -13,6 +13,11 @@ type API struct {
 	Registry Registry
 	Personal Personal
 	A2A      A2A
+	MCP      []httpx.Route // package mcpapi, which shows the same values
+	Broker   Broker
+
+	Conversation Conversation
+	Integration  Integration
 }
 
 // Routes is the whole table of wisdom.
@@ -25,6 +30,10 @@ func (a *API) Routes() []httpx.Route {
 		a.Registry.routes(),
 		a.Personal.routes(),
 		a.A2A.routes(),
+		a.MCP,
+		a.Broker.routes(),
+		a.Conversation.routes(),
+		a.Integration.routes(),
 	} {
 		all = append(all, routes...)
 	}

@@ -72,10 +72,3 @@ func (s *Service) Trending(ctx context.Context, p principal.Principal, days, lim
 	}
 	return agents, nil
 }
-
-// Callee is an agent as it is called: with its endpoint, whoever asks, and with the
-// credential of its auth type.
-type Callee struct {
-	Agent
-	Credential *Credential // nil: none is stored, or no key that is configured opens it
-}

@@ -117,6 +117,7 @@ type CatalogConfig struct {
 	Now      clock.Now
 	Log      *slog.Logger
 	Degraded func() // counts the searches without a model
+	Changed  func() // called at once when this process has changed an agent; nil: nobody is told
 }
 
 // Catalog is this process's memory copy of the registry, made for searching. It follows

@@ -102,12 +102,16 @@ func (r Registration) agent(owner id.User, now time.Time) Agent {
 }
 
 // renew is what a repeated registration of a hosted entity makes of its agent: it has
-// what is named, and is active again. What is left out stays as the owner set it in the
+// what is named, and is active again unless an administrator has disabled it. What is left out stays as the owner set it in the
 // meantime.
 func (r Registration) renew(stored Agent, now time.Time) Agent {
 	active := true
 	change := r.Change
-	change.Active = &active
+	if stored.Disabled {
+		stored.OwnerActive = true // this is no reason to switch it on
+	} else {
+		change.Active = &active
+	}
 	if !emptyObject(r.InputSchema) {
 		return change.apply(stored, now)
 	}
@@ -129,7 +133,10 @@ func (c Change) apply(a Agent, now time.Time) Agent {
 	set(&a.Visibility, c.Visibility)
 	set(&a.PricingEnabled, c.PricingEnabled)
 	set(&a.Streaming, c.Streaming)
-	set(&a.Active, c.Active)
+	if a.Disabled && c.Active != nil && !*c.Active {
+		a.OwnerActive = false
+	}
+	set(&a.Active, c.Active) // of a disabled agent: the store refuses it
 	if c.Endpoint != nil {
 		a.Endpoint = c.Endpoint
 	}

@@ -33,8 +33,12 @@ func (c *Catalog) Run(ctx context.Context) error {
 
 // Sync returns when the copy has everything that was committed before the call, at
 // most 2 seconds later: then the change shows a little after its writer was told. It
-// does not wait for a catalog that does not run.
+// does not wait for a catalog that does not run. Whoever else remembers agents is told
+// first.
 func (c *Catalog) Sync(ctx context.Context) {
+	if c.Changed != nil {
+		c.Changed()
+	}
 	if !c.running.Load() {
 		return
 	}

@@ -57,6 +57,8 @@ type Agent struct {
 	Visibility      string
 	Trust           string
 	Active          bool
+	Disabled        bool // by an administrator: it is not Active, whatever its owner sets
+	OwnerActive     bool // of a disabled agent: what its owner has set
 	Streaming       bool
 	HostedEntity    *string // nil for everybody but the owner
 	PricingStrategy *string
@@ -133,7 +135,8 @@ type Store interface {
 	// PutAgent inserts a, or edits the agent of the same owner and hosted entity or
 	// card URL, whichever a has. fault.Conflict if the slug is taken.
 	PutAgent(ctx context.Context, a Agent, c Content, edit Edit) (stored Agent, created bool, err error)
-	// UpdateAgent edits the owner's agent.
+	// UpdateAgent edits the owner's agent. agent_disabled if that makes a disabled
+	// agent active.
 	UpdateAgent(ctx context.Context, owner id.User, agent id.Agent, edit Edit) (Agent, error)
 	// DeleteAgent removes the owner's agent and everything that hangs on it.
 	DeleteAgent(ctx context.Context, owner id.User, agent id.Agent, at time.Time) error
@@ -154,6 +157,7 @@ type Store interface {
 
 	RatingStore
 	CallStore
+	DisableStore
 }
 
 // Edit changes an agent. A nil Content leaves what discovery finds it by.
@@ -247,7 +251,8 @@ func edit(change func(Agent) Agent, ready *Content) Edit {
 // Update changes p's agent. Absent members keep their value. Discovery follows before
 // it returns.
 //
-// Faults: NotFound if the agent is not p's, Invalid, and unsafe_url for the endpoint.
+// Faults: NotFound if the agent is not p's, Invalid, agent_disabled if it is to be active
+// and an administrator has disabled it, and unsafe_url for the endpoint.
 func (s *Service) Update(ctx context.Context, p principal.Principal, agent id.Agent, c Change) (Agent, error) {
 	stored, err := s.store.OwnedAgent(ctx, p.User, agent)
 	if err != nil {
@@ -255,6 +260,9 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, agent id.Ag
 	}
 	if err := c.check(stored.HostedEntity != nil); err != nil {
 		return Agent{}, err
+	}
+	if stored.Disabled && c.Active != nil && *c.Active {
+		return Agent{}, DisabledFault()
 	}
 	if c.Endpoint != nil {
 		if err := s.urls.Check(ctx, *c.Endpoint); err != nil {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"github.com/IntunoAI/intuno-go/internal/clock"
@@ -93,10 +94,21 @@ func (s *Store) RevokeToken(ctx context.Context, user id.User, jti string, expir
 
 // CreateAPIKey implements auth.Store.
 func (s *Store) CreateAPIKey(ctx context.Context, owner id.User, k auth.APIKey, digest string) error {
-	return sqldb.Translate(s.write.InsertAPIKey(ctx, query.InsertAPIKeyParams{
-		ID: string(k.ID), UserID: string(owner), Name: k.Name, Digest: digest, IntegrationID: k.Integration,
+	row := query.InsertAPIKeyParams{
+		ID: string(k.ID), UserID: string(owner), Name: k.Name, Digest: digest, IntegrationID: (*string)(k.Integration),
 		CreatedUs: clock.Micros(k.Created), ExpiresUs: microsPtr(k.Expires),
-	}))
+	}
+	if k.Integration == nil {
+		return sqldb.Translate(s.write.InsertAPIKey(ctx, row))
+	}
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
+		q := query.New(tx)
+		_, err := q.Integration(ctx, query.IntegrationParams{ID: string(*k.Integration), UserID: string(owner)})
+		if err == nil {
+			err = q.InsertAPIKey(ctx, row)
+		}
+		return sqldb.Translate(err)
+	})
 }
 
 // APIKeys implements auth.Store.
@@ -107,18 +119,44 @@ func (s *Store) APIKeys(ctx context.Context, owner id.User) ([]auth.APIKey, erro
 	}
 	keys := make([]auth.APIKey, len(rows))
 	for i, row := range rows {
-		keys[i] = auth.APIKey{
-			ID: id.APIKey(row.ID), Name: row.Name, Integration: row.IntegrationID,
-			Created:  clock.FromMicros(row.CreatedUs),
-			LastUsed: clock.FromMicrosPtr(row.LastUsedUs), Expires: clock.FromMicrosPtr(row.ExpiresUs),
-		}
+		keys[i] = toAPIKey(row)
 	}
 	return keys, nil
+}
+
+// IntegrationKeys implements auth.Store.
+func (s *Store) IntegrationKeys(ctx context.Context, owner id.User, integration id.Integration) ([]auth.APIKey, error) {
+	text := string(integration)
+	rows, err := s.read.IntegrationKeysOf(ctx, query.IntegrationKeysOfParams{UserID: string(owner), IntegrationID: &text})
+	if err == nil && len(rows) == 0 {
+		_, err = s.read.Integration(ctx, query.IntegrationParams{ID: text, UserID: string(owner)})
+	}
+	if err != nil {
+		return nil, sqldb.Translate(err)
+	}
+	keys := make([]auth.APIKey, len(rows))
+	for i, row := range rows {
+		keys[i] = toAPIKey(query.APIKeysOfRow(row))
+	}
+	return keys, nil
+}
+
+func toAPIKey(row query.APIKeysOfRow) auth.APIKey {
+	return auth.APIKey{
+		ID: id.APIKey(row.ID), Name: row.Name, Integration: (*id.Integration)(row.IntegrationID), Created: clock.FromMicros(row.CreatedUs),
+		LastUsed: clock.FromMicrosPtr(row.LastUsedUs), Expires: clock.FromMicrosPtr(row.ExpiresUs),
+	}
 }
 
 // DeleteAPIKey implements auth.Store.
 func (s *Store) DeleteAPIKey(ctx context.Context, owner id.User, key id.APIKey) error {
 	return one(s.write.DeleteAPIKey(ctx, query.DeleteAPIKeyParams{UserID: string(owner), ID: string(key)}))
+}
+
+// DeleteIntegrationKey implements auth.Store.
+func (s *Store) DeleteIntegrationKey(ctx context.Context, owner id.User, integration id.Integration, key id.APIKey) error {
+	text := string(integration)
+	return one(s.write.DeleteIntegrationKey(ctx, query.DeleteIntegrationKeyParams{UserID: string(owner), IntegrationID: &text, ID: string(key)}))
 }
 
 // TouchAPIKey implements auth.Store.
@@ -139,10 +177,14 @@ func (s *Store) TokenStanding(ctx context.Context, user id.User, jti string) (au
 // KeyStanding implements auth.Store.
 func (s *Store) KeyStanding(ctx context.Context, digest string) (auth.Standing, error) {
 	row, err := s.read.KeyStanding(ctx, digest)
-	return auth.Standing{
+	standing := auth.Standing{
 		User: id.User(row.UserID), Active: row.IsActive, Key: id.APIKey(row.ID),
 		KeyExpires: clock.FromMicrosPtr(row.ExpiresUs), KeyUsed: clock.FromMicrosPtr(row.LastUsedUs),
-	}, sqldb.Translate(err)
+	}
+	if row.IntegrationID != nil {
+		standing.Integration = id.Integration(*row.IntegrationID)
+	}
+	return standing, sqldb.Translate(err)
 }
 
 // UserStanding implements auth.Store.

@@ -16,6 +16,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/sqldb"
 	"github.com/IntunoAI/intuno-go/internal/testkit"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/auth"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/integration"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/store"
 )
 
@@ -321,10 +322,11 @@ func TestAPIKeys(t *testing.T) {
 		s, _ := authStore(t, open())
 		ctx := t.Context()
 		a, b := addUser(t, s), addUser(t, s)
-		integration := id.New[string]()
+		of := id.New[id.Integration]()
+		must(t, s.CreateIntegration(ctx, integration.Integration{ID: of, User: a.ID, Name: "i", Created: noon, Updated: noon}))
 		ends := noon.Add(time.Hour)
 		old := auth.APIKey{ID: id.New[id.APIKey](), Name: "old", Created: noon}
-		young := auth.APIKey{ID: id.New[id.APIKey](), Name: "young", Created: noon.Add(time.Second), Integration: &integration, Expires: &ends}
+		young := auth.APIKey{ID: id.New[id.APIKey](), Name: "young", Created: noon.Add(time.Second), Integration: &of, Expires: &ends}
 		must(t, s.CreateAPIKey(ctx, a.ID, old, "d-old"))
 		must(t, s.CreateAPIKey(ctx, a.ID, young, "d-young"))
 
@@ -334,7 +336,7 @@ func TestAPIKeys(t *testing.T) {
 			if len(list) != 2 || list[0].ID != young.ID || list[1].ID != old.ID {
 				t.Fatalf("got %+v, want young and old", list)
 			}
-			if got := list[0]; *got.Integration != integration || !got.Expires.Equal(ends) || got.LastUsed != nil || !got.Created.Equal(young.Created) {
+			if got := list[0]; *got.Integration != of || !got.Expires.Equal(ends) || got.LastUsed != nil || !got.Created.Equal(young.Created) {
 				t.Errorf("got %+v, want %+v", got, young)
 			}
 			if list[1].Expires != nil || list[1].Integration != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/IntunoAI/intuno-go/internal/clock"
@@ -17,11 +19,19 @@ var _ registry.Feed = (*Store)(nil)
 
 // touch marks an agent as changed, for the memory copies. Every transaction that
 // changes what an Entry shows ends with it.
-func (s *Store) touch(ctx context.Context, tx *sql.Tx, agent id.Agent, at time.Time) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO agent_changes (agent_id, stamp, at_us) VALUES ($1, "+s.db.Dialect().Stamp("agent_changes")+", $2) "+
-		"ON CONFLICT (agent_id) DO UPDATE SET stamp = excluded.stamp, at_us = excluded.at_us", string(agent), clock.Micros(at))
-	if err != nil {
-		return fmt.Errorf("mark an agent as changed: %w", err)
+func (s *Store) touch(ctx context.Context, tx query.DBTX, agent id.Agent, at time.Time) error {
+	return s.touchAll(ctx, tx, map[id.Agent]time.Time{agent: at})
+}
+
+// touchAll is touch for several, in the order of their ids.
+func (s *Store) touchAll(ctx context.Context, tx query.DBTX, at map[id.Agent]time.Time) error {
+	var rows [][]any
+	for _, agent := range slices.Sorted(maps.Keys(at)) {
+		rows = append(rows, []any{string(agent), clock.Micros(at[agent])})
+	}
+	if err := insertRows(ctx, tx, "INSERT INTO agent_changes (agent_id, stamp, at_us)", "(?, "+s.db.Dialect().Stamp("agent_changes")+", ?)",
+		"ON CONFLICT (agent_id) DO UPDATE SET stamp = excluded.stamp, at_us = excluded.at_us", rows); err != nil {
+		return fmt.Errorf("mark agents as changed: %w", err)
 	}
 	return nil
 }

@@ -227,13 +227,13 @@ func visibleAgentsQuery(d sqldb.Dialect, viewer id.User, q registry.Query, since
 // agentColumns are the columns of query.Agent in its order; scanAgent reads them.
 const agentColumns = "id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, " +
 	"is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, " +
-	"card_url, card_digest, dialect, credential_types, rating_sum, rating_count"
+	"card_url, card_digest, dialect, credential_types, rating_sum, rating_count, owner_active"
 
 func scanAgent(rows *sql.Rows) (query.Agent, error) {
 	var a query.Agent
 	err := rows.Scan(&a.ID, &a.Slug, &a.OwnerID, &a.Name, &a.NameSort, &a.Description, &a.Version, &a.Endpoint, &a.AuthType, &a.InputSchema, &a.Tags, &a.Category,
 		&a.Visibility, &a.Trust, &a.IsActive, &a.SupportsStreaming, &a.HostedEntity, &a.PricingStrategy, &a.BasePrice, &a.PricingEnabled, &a.DisabledUs,
-		&a.CreatedUs, &a.UpdatedUs, &a.ContentUs, &a.CardUrl, &a.CardDigest, &a.Dialect, &a.CredentialTypes, &a.RatingSum, &a.RatingCount)
+		&a.CreatedUs, &a.UpdatedUs, &a.ContentUs, &a.CardUrl, &a.CardDigest, &a.Dialect, &a.CredentialTypes, &a.RatingSum, &a.RatingCount, &a.OwnerActive)
 	return a, err
 }
 
@@ -267,6 +267,9 @@ func (s *Store) saveAgent(ctx context.Context, tx *sql.Tx, row query.Agent, edit
 	}
 	q := query.New(tx)
 	a, content := edit(before)
+	if a.Disabled && a.Active {
+		return before, registry.DisabledFault()
+	}
 	if len(a.CredentialTypes) > 0 && !registry.SameOrigin(before.Endpoint, a.Endpoint) {
 		a.CredentialTypes = nil
 		if err := q.DropCredentials(ctx, string(a.ID)); err != nil {
@@ -282,7 +285,7 @@ func (s *Store) saveAgent(ctx context.Context, tx *sql.Tx, row query.Agent, edit
 		InputSchema: textPtr(a.InputSchema), Tags: string(tags), Category: a.Category, Visibility: a.Visibility, IsActive: a.Active,
 		SupportsStreaming: a.Streaming, PricingStrategy: a.PricingStrategy, BasePrice: a.BasePrice, PricingEnabled: a.PricingEnabled,
 		UpdatedUs: clock.Micros(a.Updated), ContentUs: clock.Micros(a.ContentChanged), Version: a.Version, Dialect: a.Dialect,
-		CredentialTypes: strings.Join(a.CredentialTypes, ","), ID: string(a.ID), OwnerID: string(a.Owner),
+		CredentialTypes: strings.Join(a.CredentialTypes, ","), OwnerActive: a.OwnerActive, ID: string(a.ID), OwnerID: string(a.Owner),
 	})
 	switch {
 	case err != nil:
@@ -325,7 +328,7 @@ func toAgent(row query.Agent) (registry.Agent, error) {
 		Active: row.IsActive, Streaming: row.SupportsStreaming, HostedEntity: row.HostedEntity, PricingStrategy: row.PricingStrategy,
 		BasePrice: row.BasePrice, PricingEnabled: row.PricingEnabled, Created: clock.FromMicros(row.CreatedUs),
 		Updated: clock.FromMicros(row.UpdatedUs), ContentChanged: clock.FromMicros(row.ContentUs),
-		CardURL: row.CardUrl, Dialect: row.Dialect, RatingSum: row.RatingSum, RatingCount: row.RatingCount,
+		Disabled: row.DisabledUs != nil, OwnerActive: row.OwnerActive, CardURL: row.CardUrl, Dialect: row.Dialect, RatingSum: row.RatingSum, RatingCount: row.RatingCount,
 	}
 	if row.CredentialTypes != "" {
 		a.CredentialTypes = strings.Split(row.CredentialTypes, ",")

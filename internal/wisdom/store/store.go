@@ -11,7 +11,9 @@ import (
 	"embed"
 	"io/fs"
 
+	"github.com/IntunoAI/intuno-go/internal/recent"
 	"github.com/IntunoAI/intuno-go/internal/sqldb"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/broker"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/store/query"
 )
 
@@ -32,9 +34,14 @@ type Store struct {
 	db    *sqldb.DB
 	read  *query.Queries // reads
 	write *query.Queries // single statements that write
+
+	invocations *sqldb.Batch[*writing]
+	limits      *recent.Cache[broker.Limits]
 }
 
 // New returns the store of an open database, which stays the caller's to close.
 func New(db *sqldb.DB) *Store {
-	return &Store{db: db, read: query.New(db.Prepared()), write: query.New(db.Write())}
+	s := &Store{db: db, read: query.New(db.Prepared()), write: query.New(db.Write()), limits: recent.New[broker.Limits](db.Now(), limitsKept)}
+	s.invocations = sqldb.NewBatch(writesPerBatch, writesWaiting, batchesAbreast, s.writeInvocations)
+	return s
 }

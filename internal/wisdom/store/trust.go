@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -143,64 +145,68 @@ func (s *Store) Ratings(ctx context.Context, agent id.Agent, limit, offset int) 
 
 // RecordCalls implements registry.CallStore.
 func (s *Store) RecordCalls(ctx context.Context, calls []registry.Call) error {
-	return s.db.Tx(ctx, func(tx *sql.Tx) error { return s.recordCalls(ctx, tx, calls) })
+	return s.db.TxByStatement(ctx, func(tx *sqldb.PreparedTx) error {
+		there := map[id.Agent]bool{}
+		for _, c := range calls {
+			there[c.Agent] = false
+		}
+		for _, agent := range slices.Sorted(maps.Keys(there)) {
+			var found int
+			err := tx.QueryRowContext(ctx, "SELECT 1 FROM agents WHERE id = $1 "+s.db.Dialect().ForKeyShare(), string(agent)).Scan(&found)
+			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return fmt.Errorf("look for an agent: %w", err)
+			}
+			there[agent] = err == nil
+		}
+		return s.addCalls(ctx, tx, slices.DeleteFunc(slices.Clone(calls), func(c registry.Call) bool { return !there[c.Agent] }))
+	})
 }
 
-// recordCalls is RecordCalls inside a transaction. Agents are taken in the order of
-// their ids, so that two transactions do not wait for each other.
-func (s *Store) recordCalls(ctx context.Context, tx *sql.Tx, calls []registry.Call) error {
-	byAgent := map[id.Agent][]registry.Call{}
+// addCalls adds up calls of agents that are there, or a foreign key says that one is not.
+// It ends a transaction: nothing that has a lock may follow. Rows are taken in the order of
+// agents' ids, so that two transactions do not wait for each other.
+func (s *Store) addCalls(ctx context.Context, tx query.DBTX, calls []registry.Call) error {
+	type when struct {
+		agent id.Agent
+		hour  int64 // or day
+	}
+	type who struct {
+		agent id.Agent
+		user  id.User
+	}
+	hours, days, callers, last := map[when]registry.Figures{}, map[when]registry.Figures{}, map[who]bool{}, map[id.Agent]time.Time{}
 	for _, c := range calls {
-		byAgent[c.Agent] = append(byAgent[c.Agent], c)
-	}
-	q := query.New(tx)
-	for _, agent := range slices.Sorted(maps.Keys(byAgent)) {
-		if n, err := q.AgentExists(ctx, string(agent)); err != nil {
-			return sqldb.Translate(err)
-		} else if n == 0 {
-			continue
-		}
-		last, err := addCalls(ctx, q, agent, byAgent[agent])
-		if err != nil {
-			return sqldb.Translate(err)
-		}
-		if err := s.touch(ctx, tx, agent, last); err != nil {
-			return err
+		hour := int64(registry.HourOf(c.At))
+		hours[when{c.Agent, hour}] = hours[when{c.Agent, hour}].Plus(c.Figures())
+		days[when{c.Agent, hour / 24}] = days[when{c.Agent, hour / 24}].Plus(c.Figures())
+		callers[who{c.Agent, c.User}] = true
+		if c.At.After(last[c.Agent]) {
+			last[c.Agent] = c.At
 		}
 	}
-	return nil
-}
-
-// addCalls adds the calls of one agent up and returns the time of the last.
-func addCalls(ctx context.Context, q *query.Queries, agent id.Agent, calls []registry.Call) (last time.Time, err error) {
-	hours, days, callers := map[registry.Hour]registry.Figures{}, map[int64]registry.Figures{}, map[id.User]bool{}
-	for _, c := range calls {
-		hour := registry.HourOf(c.At)
-		hours[hour] = hours[hour].Plus(c.Figures())
-		days[int64(hour)/24] = days[int64(hour)/24].Plus(c.Figures())
-		callers[c.User] = true
-		if c.At.After(last) {
-			last = c.At
+	var rows [][]any
+	for _, k := range slices.SortedFunc(maps.Keys(callers), func(x, y who) int { return cmp.Or(cmp.Compare(x.agent, y.agent), cmp.Compare(x.user, y.user)) }) {
+		rows = append(rows, []any{string(k.agent), string(k.user)})
+	}
+	if err := insertRows(ctx, tx, "INSERT INTO agent_callers (agent_id, user_id)", "(?, ?)", "ON CONFLICT (agent_id, user_id) DO NOTHING", rows); err != nil {
+		return fmt.Errorf("note callers: %w", err)
+	}
+	for _, sum := range []struct {
+		table, column string
+		figures       map[when]registry.Figures
+	}{{"agent_hours", "hour", hours}, {"agent_days", "day", days}} {
+		rows = nil
+		for _, k := range slices.SortedFunc(maps.Keys(sum.figures), func(x, y when) int { return cmp.Or(cmp.Compare(x.agent, y.agent), cmp.Compare(x.hour, y.hour)) }) {
+			f := sum.figures[k]
+			rows = append(rows, []any{string(k.agent), k.hour, f.Calls, f.Successes, f.LatencyMS})
+		}
+		if err := insertRows(ctx, tx, "INSERT INTO "+sum.table+" (agent_id, "+sum.column+", calls, successes, latency_ms)", "(?, ?, ?, ?, ?)",
+			"ON CONFLICT (agent_id, "+sum.column+") DO UPDATE SET calls = "+sum.table+".calls + excluded.calls, successes = "+sum.table+
+				".successes + excluded.successes, latency_ms = "+sum.table+".latency_ms + excluded.latency_ms", rows); err != nil {
+			return fmt.Errorf("add calls up: %w", err)
 		}
 	}
-	for _, user := range slices.Sorted(maps.Keys(callers)) {
-		if err := q.AddCaller(ctx, query.AddCallerParams{AgentID: string(agent), UserID: string(user)}); err != nil {
-			return last, err
-		}
-	}
-	for _, hour := range slices.Sorted(maps.Keys(hours)) {
-		f := hours[hour]
-		if err := q.AddCalls(ctx, query.AddCallsParams{AgentID: string(agent), Hour: int64(hour), Calls: f.Calls, Successes: f.Successes, LatencyMs: f.LatencyMS}); err != nil {
-			return last, err
-		}
-	}
-	for _, day := range slices.Sorted(maps.Keys(days)) {
-		f := days[day]
-		if err := q.AddDay(ctx, query.AddDayParams{AgentID: string(agent), Day: day, Calls: f.Calls, Successes: f.Successes, LatencyMs: f.LatencyMS}); err != nil {
-			return last, err
-		}
-	}
-	return last, nil
+	return s.touchAll(ctx, tx, last)
 }
 
 // TrendingAgents implements registry.CallStore.

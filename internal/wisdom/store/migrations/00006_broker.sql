@@ -44,7 +44,8 @@ CREATE TABLE conversations (
     updated_us     BIGINT NOT NULL
 );
 CREATE INDEX conversations_by_user ON conversations (user_id, created_us, id);
-CREATE INDEX conversations_by_integration ON conversations (integration_id, created_us, id) WHERE integration_id IS NOT NULL;
+CREATE INDEX conversations_by_integration ON conversations (integration_id, user_id, created_us, id) WHERE integration_id IS NOT NULL;
+CREATE INDEX conversations_by_external ON conversations (user_id, external_user, created_us, id) WHERE external_user IS NOT NULL;
 
 CREATE TABLE conversation_messages (
     id              TEXT   NOT NULL PRIMARY KEY,
@@ -98,3 +99,7 @@ CREATE TABLE platform_switches (
     name     TEXT   NOT NULL PRIMARY KEY,
     since_us BIGINT NOT NULL
 );
+
+-- An agent that an administrator disabled is not active, whatever its owner has set.
+ALTER TABLE agents ADD COLUMN owner_active BOOLEAN NOT NULL DEFAULT FALSE; -- of a disabled agent: what its owner has set
+CREATE INDEX agents_disabled ON agents (disabled_us, id) WHERE disabled_us IS NOT NULL;

@@ -61,7 +61,7 @@ SELECT u.is_active, u.is_admin, u.tokens_after,
 FROM users u WHERE u.id = sqlc.arg(id);
 
 -- name: KeyStanding :one
-SELECT k.id, k.user_id, k.last_used_us, k.expires_us, u.is_active
+SELECT k.id, k.user_id, k.integration_id, k.last_used_us, k.expires_us, u.is_active
 FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.digest = $1;
 
 -- name: UserStanding :one
@@ -75,8 +75,18 @@ VALUES ($1, $2, $3, $4, $5, $6, $7);
 SELECT id, name, integration_id, created_us, last_used_us, expires_us
 FROM api_keys WHERE user_id = $1 ORDER BY created_us DESC, id DESC;
 
+-- name: IntegrationKeysOf :many
+SELECT id, name, integration_id, created_us, last_used_us, expires_us
+FROM api_keys WHERE user_id = $1 AND integration_id = $2 ORDER BY created_us DESC, id DESC;
+
 -- name: DeleteAPIKey :execrows
 DELETE FROM api_keys WHERE user_id = $1 AND id = $2;
+
+-- name: DeleteIntegrationKey :execrows
+DELETE FROM api_keys WHERE user_id = $1 AND integration_id = $2 AND id = $3;
+
+-- name: DeleteIntegrationKeys :exec
+DELETE FROM api_keys WHERE user_id = $1 AND integration_id = $2;
 
 -- name: TouchAPIKey :exec
 UPDATE api_keys SET last_used_us = CAST(sqlc.arg(at_us) AS BIGINT)

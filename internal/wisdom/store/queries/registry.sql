@@ -7,8 +7,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 UPDATE agents
 SET name = $1, name_sort = $2, description = $3, endpoint = $4, auth_type = $5, input_schema = $6, tags = $7, category = $8, visibility = $9,
     is_active = $10, supports_streaming = $11, pricing_strategy = $12, base_price = $13, pricing_enabled = $14, updated_us = $15, content_us = $16,
-    version = $17, dialect = $18, credential_types = $19
-WHERE id = $20 AND owner_id = $21;
+    version = $17, dialect = $18, credential_types = $19, owner_active = $20
+WHERE id = $21 AND owner_id = $22;
 
 -- name: OwnedAgent :one
 SELECT * FROM agents WHERE id = $1 AND owner_id = $2;

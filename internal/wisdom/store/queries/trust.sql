@@ -47,22 +47,6 @@ LIMIT CAST(sqlc.arg(lim) AS BIGINT) OFFSET CAST(sqlc.arg(skip) AS BIGINT);
 -- name: HasCalled :one
 SELECT COUNT(*) FROM agent_callers WHERE agent_id = $1 AND user_id = $2;
 
--- name: AddCaller :exec
-INSERT INTO agent_callers (agent_id, user_id) VALUES ($1, $2) ON CONFLICT (agent_id, user_id) DO NOTHING;
-
--- name: AgentExists :one
-SELECT COUNT(*) FROM agents WHERE id = $1;
-
--- name: AddCalls :exec
-INSERT INTO agent_hours (agent_id, hour, calls, successes, latency_ms) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (agent_id, hour) DO UPDATE SET calls = agent_hours.calls + excluded.calls, successes = agent_hours.successes + excluded.successes,
-    latency_ms = agent_hours.latency_ms + excluded.latency_ms;
-
--- name: AddDay :exec
-INSERT INTO agent_days (agent_id, day, calls, successes, latency_ms) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (agent_id, day) DO UPDATE SET calls = agent_days.calls + excluded.calls, successes = agent_days.successes + excluded.successes,
-    latency_ms = agent_days.latency_ms + excluded.latency_ms;
-
 -- TrendingAgents groups by a cast, or SQLite would walk the primary key, which is in the
 -- order of the groups, through the calls of all times.
 -- name: TrendingAgents :many

@@ -103,6 +103,38 @@ func (q *Queries) DeleteAPIKey(ctx context.Context, arg DeleteAPIKeyParams) (int
 	return result.RowsAffected()
 }
 
+const deleteIntegrationKey = `-- name: DeleteIntegrationKey :execrows
+DELETE FROM api_keys WHERE user_id = $1 AND integration_id = $2 AND id = $3
+`
+
+type DeleteIntegrationKeyParams struct {
+	UserID        string
+	IntegrationID *string
+	ID            string
+}
+
+func (q *Queries) DeleteIntegrationKey(ctx context.Context, arg DeleteIntegrationKeyParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, deleteIntegrationKey, arg.UserID, arg.IntegrationID, arg.ID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const deleteIntegrationKeys = `-- name: DeleteIntegrationKeys :exec
+DELETE FROM api_keys WHERE user_id = $1 AND integration_id = $2
+`
+
+type DeleteIntegrationKeysParams struct {
+	UserID        string
+	IntegrationID *string
+}
+
+func (q *Queries) DeleteIntegrationKeys(ctx context.Context, arg DeleteIntegrationKeysParams) error {
+	_, err := q.db.ExecContext(ctx, deleteIntegrationKeys, arg.UserID, arg.IntegrationID)
+	return err
+}
+
 const insertAPIKey = `-- name: InsertAPIKey :exec
 INSERT INTO api_keys (id, user_id, name, digest, integration_id, created_us, expires_us)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -170,6 +202,55 @@ func (q *Queries) InsertUser(ctx context.Context, arg InsertUserParams) error {
 	return err
 }
 
+const integrationKeysOf = `-- name: IntegrationKeysOf :many
+SELECT id, name, integration_id, created_us, last_used_us, expires_us
+FROM api_keys WHERE user_id = $1 AND integration_id = $2 ORDER BY created_us DESC, id DESC
+`
+
+type IntegrationKeysOfParams struct {
+	UserID        string
+	IntegrationID *string
+}
+
+type IntegrationKeysOfRow struct {
+	ID            string
+	Name          string
+	IntegrationID *string
+	CreatedUs     int64
+	LastUsedUs    *int64
+	ExpiresUs     *int64
+}
+
+func (q *Queries) IntegrationKeysOf(ctx context.Context, arg IntegrationKeysOfParams) ([]IntegrationKeysOfRow, error) {
+	rows, err := q.db.QueryContext(ctx, integrationKeysOf, arg.UserID, arg.IntegrationID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []IntegrationKeysOfRow{}
+	for rows.Next() {
+		var i IntegrationKeysOfRow
+		if err := rows.Scan(
+			&i.ID,
+			&i.Name,
+			&i.IntegrationID,
+			&i.CreatedUs,
+			&i.LastUsedUs,
+			&i.ExpiresUs,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const issueToken = `-- name: IssueToken :one
 UPDATE users SET tokens_issued = CASE
         WHEN tokens_issued >= CAST($1 AS BIGINT) AND tokens_issued > tokens_after THEN tokens_issued
@@ -195,16 +276,17 @@ func (q *Queries) IssueToken(ctx context.Context, arg IssueTokenParams) (int64, 
 }
 
 const keyStanding = `-- name: KeyStanding :one
-SELECT k.id, k.user_id, k.last_used_us, k.expires_us, u.is_active
+SELECT k.id, k.user_id, k.integration_id, k.last_used_us, k.expires_us, u.is_active
 FROM api_keys k JOIN users u ON u.id = k.user_id WHERE k.digest = $1
 `
 
 type KeyStandingRow struct {
-	ID         string
-	UserID     string
-	LastUsedUs *int64
-	ExpiresUs  *int64
-	IsActive   bool
+	ID            string
+	UserID        string
+	IntegrationID *string
+	LastUsedUs    *int64
+	ExpiresUs     *int64
+	IsActive      bool
 }
 
 func (q *Queries) KeyStanding(ctx context.Context, digest string) (KeyStandingRow, error) {
@@ -213,6 +295,7 @@ func (q *Queries) KeyStanding(ctx context.Context, digest string) (KeyStandingRo
 	err := row.Scan(
 		&i.ID,
 		&i.UserID,
+		&i.IntegrationID,
 		&i.LastUsedUs,
 		&i.ExpiresUs,
 		&i.IsActive,

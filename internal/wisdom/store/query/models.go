@@ -35,6 +35,7 @@ type Agent struct {
 	CredentialTypes   string
 	RatingSum         int64
 	RatingCount       int64
+	OwnerActive       bool
 }
 
 type AgentCaller struct {

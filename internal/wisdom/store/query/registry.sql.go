@@ -285,7 +285,7 @@ func (q *Queries) ForgetDeletedAgents(ctx context.Context, atUs int64) error {
 }
 
 const hostedAgent = `-- name: HostedAgent :one
-SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count FROM agents WHERE owner_id = $1 AND hosted_entity = $2
+SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count, owner_active FROM agents WHERE owner_id = $1 AND hosted_entity = $2
 `
 
 type HostedAgentParams struct {
@@ -327,12 +327,13 @@ func (q *Queries) HostedAgent(ctx context.Context, arg HostedAgentParams) (Agent
 		&i.CredentialTypes,
 		&i.RatingSum,
 		&i.RatingCount,
+		&i.OwnerActive,
 	)
 	return i, err
 }
 
 const importedAgent = `-- name: ImportedAgent :one
-SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count FROM agents WHERE owner_id = $1 AND card_digest = $2
+SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count, owner_active FROM agents WHERE owner_id = $1 AND card_digest = $2
 `
 
 type ImportedAgentParams struct {
@@ -374,12 +375,13 @@ func (q *Queries) ImportedAgent(ctx context.Context, arg ImportedAgentParams) (A
 		&i.CredentialTypes,
 		&i.RatingSum,
 		&i.RatingCount,
+		&i.OwnerActive,
 	)
 	return i, err
 }
 
 const outdatedAgents = `-- name: OutdatedAgents :many
-SELECT agents.id, agents.slug, agents.owner_id, agents.name, agents.name_sort, agents.description, agents.version, agents.endpoint, agents.auth_type, agents.input_schema, agents.tags, agents.category, agents.visibility, agents.trust, agents.is_active, agents.supports_streaming, agents.hosted_entity, agents.pricing_strategy, agents.base_price, agents.pricing_enabled, agents.disabled_us, agents.created_us, agents.updated_us, agents.content_us, agents.card_url, agents.card_digest, agents.dialect, agents.credential_types, agents.rating_sum, agents.rating_count, NOT EXISTS (SELECT 1 FROM agent_vectors v
+SELECT agents.id, agents.slug, agents.owner_id, agents.name, agents.name_sort, agents.description, agents.version, agents.endpoint, agents.auth_type, agents.input_schema, agents.tags, agents.category, agents.visibility, agents.trust, agents.is_active, agents.supports_streaming, agents.hosted_entity, agents.pricing_strategy, agents.base_price, agents.pricing_enabled, agents.disabled_us, agents.created_us, agents.updated_us, agents.content_us, agents.card_url, agents.card_digest, agents.dialect, agents.credential_types, agents.rating_sum, agents.rating_count, agents.owner_active, NOT EXISTS (SELECT 1 FROM agent_vectors v
     WHERE v.agent_id = agents.id AND v.model = $1 AND LENGTH(v.vector) IN (0, CAST($2 AS BIGINT))) AS lacks_vector
 FROM agents
 WHERE agents.id > $3 AND (
@@ -449,6 +451,7 @@ func (q *Queries) OutdatedAgents(ctx context.Context, arg OutdatedAgentsParams) 
 			&i.Agent.CredentialTypes,
 			&i.Agent.RatingSum,
 			&i.Agent.RatingCount,
+			&i.Agent.OwnerActive,
 			&i.LacksVector,
 		); err != nil {
 			return nil, err
@@ -465,7 +468,7 @@ func (q *Queries) OutdatedAgents(ctx context.Context, arg OutdatedAgentsParams) 
 }
 
 const ownedAgent = `-- name: OwnedAgent :one
-SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count FROM agents WHERE id = $1 AND owner_id = $2
+SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count, owner_active FROM agents WHERE id = $1 AND owner_id = $2
 `
 
 type OwnedAgentParams struct {
@@ -507,12 +510,13 @@ func (q *Queries) OwnedAgent(ctx context.Context, arg OwnedAgentParams) (Agent, 
 		&i.CredentialTypes,
 		&i.RatingSum,
 		&i.RatingCount,
+		&i.OwnerActive,
 	)
 	return i, err
 }
 
 const ownedAgents = `-- name: OwnedAgents :many
-SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count FROM agents
+SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count, owner_active FROM agents
 WHERE owner_id = $1
 ORDER BY created_us DESC, id DESC
 LIMIT CAST($3 AS BIGINT) OFFSET CAST($2 AS BIGINT)
@@ -564,6 +568,7 @@ func (q *Queries) OwnedAgents(ctx context.Context, arg OwnedAgentsParams) ([]Age
 			&i.CredentialTypes,
 			&i.RatingSum,
 			&i.RatingCount,
+			&i.OwnerActive,
 		); err != nil {
 			return nil, err
 		}
@@ -653,8 +658,8 @@ const saveAgent = `-- name: SaveAgent :exec
 UPDATE agents
 SET name = $1, name_sort = $2, description = $3, endpoint = $4, auth_type = $5, input_schema = $6, tags = $7, category = $8, visibility = $9,
     is_active = $10, supports_streaming = $11, pricing_strategy = $12, base_price = $13, pricing_enabled = $14, updated_us = $15, content_us = $16,
-    version = $17, dialect = $18, credential_types = $19
-WHERE id = $20 AND owner_id = $21
+    version = $17, dialect = $18, credential_types = $19, owner_active = $20
+WHERE id = $21 AND owner_id = $22
 `
 
 type SaveAgentParams struct {
@@ -677,6 +682,7 @@ type SaveAgentParams struct {
 	Version           string
 	Dialect           string
 	CredentialTypes   string
+	OwnerActive       bool
 	ID                string
 	OwnerID           string
 }
@@ -702,6 +708,7 @@ func (q *Queries) SaveAgent(ctx context.Context, arg SaveAgentParams) error {
 		arg.Version,
 		arg.Dialect,
 		arg.CredentialTypes,
+		arg.OwnerActive,
 		arg.ID,
 		arg.OwnerID,
 	)
@@ -778,7 +785,7 @@ func (q *Queries) VectorModels(ctx context.Context) ([]VectorModelsRow, error) {
 }
 
 const visibleAgent = `-- name: VisibleAgent :one
-SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count FROM agents WHERE slug = $1 AND (visibility = 'public' OR owner_id = $2)
+SELECT id, slug, owner_id, name, name_sort, description, version, endpoint, auth_type, input_schema, tags, category, visibility, trust, is_active, supports_streaming, hosted_entity, pricing_strategy, base_price, pricing_enabled, disabled_us, created_us, updated_us, content_us, card_url, card_digest, dialect, credential_types, rating_sum, rating_count, owner_active FROM agents WHERE slug = $1 AND (visibility = 'public' OR owner_id = $2)
 `
 
 type VisibleAgentParams struct {
@@ -820,6 +827,7 @@ func (q *Queries) VisibleAgent(ctx context.Context, arg VisibleAgentParams) (Age
 		&i.CredentialTypes,
 		&i.RatingSum,
 		&i.RatingCount,
+		&i.OwnerActive,
 	)
 	return i, err
 }

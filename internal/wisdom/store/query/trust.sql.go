@@ -9,70 +9,6 @@ import (
 	"context"
 )
 
-const addCaller = `-- name: AddCaller :exec
-INSERT INTO agent_callers (agent_id, user_id) VALUES ($1, $2) ON CONFLICT (agent_id, user_id) DO NOTHING
-`
-
-type AddCallerParams struct {
-	AgentID string
-	UserID  string
-}
-
-func (q *Queries) AddCaller(ctx context.Context, arg AddCallerParams) error {
-	_, err := q.db.ExecContext(ctx, addCaller, arg.AgentID, arg.UserID)
-	return err
-}
-
-const addCalls = `-- name: AddCalls :exec
-INSERT INTO agent_hours (agent_id, hour, calls, successes, latency_ms) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (agent_id, hour) DO UPDATE SET calls = agent_hours.calls + excluded.calls, successes = agent_hours.successes + excluded.successes,
-    latency_ms = agent_hours.latency_ms + excluded.latency_ms
-`
-
-type AddCallsParams struct {
-	AgentID   string
-	Hour      int64
-	Calls     int64
-	Successes int64
-	LatencyMs int64
-}
-
-func (q *Queries) AddCalls(ctx context.Context, arg AddCallsParams) error {
-	_, err := q.db.ExecContext(ctx, addCalls,
-		arg.AgentID,
-		arg.Hour,
-		arg.Calls,
-		arg.Successes,
-		arg.LatencyMs,
-	)
-	return err
-}
-
-const addDay = `-- name: AddDay :exec
-INSERT INTO agent_days (agent_id, day, calls, successes, latency_ms) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (agent_id, day) DO UPDATE SET calls = agent_days.calls + excluded.calls, successes = agent_days.successes + excluded.successes,
-    latency_ms = agent_days.latency_ms + excluded.latency_ms
-`
-
-type AddDayParams struct {
-	AgentID   string
-	Day       int64
-	Calls     int64
-	Successes int64
-	LatencyMs int64
-}
-
-func (q *Queries) AddDay(ctx context.Context, arg AddDayParams) error {
-	_, err := q.db.ExecContext(ctx, addDay,
-		arg.AgentID,
-		arg.Day,
-		arg.Calls,
-		arg.Successes,
-		arg.LatencyMs,
-	)
-	return err
-}
-
 const addRating = `-- name: AddRating :exec
 UPDATE agents SET rating_sum = rating_sum + $1, rating_count = rating_count + $2 WHERE id = $3
 `
@@ -86,17 +22,6 @@ type AddRatingParams struct {
 func (q *Queries) AddRating(ctx context.Context, arg AddRatingParams) error {
 	_, err := q.db.ExecContext(ctx, addRating, arg.Score, arg.Ratings, arg.ID)
 	return err
-}
-
-const agentExists = `-- name: AgentExists :one
-SELECT COUNT(*) FROM agents WHERE id = $1
-`
-
-func (q *Queries) AgentExists(ctx context.Context, id string) (int64, error) {
-	row := q.db.QueryRowContext(ctx, agentExists, id)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
 }
 
 const credential = `-- name: Credential :one
@@ -426,7 +351,7 @@ func (q *Queries) SetCredentialTypes(ctx context.Context, arg SetCredentialTypes
 }
 
 const trendingAgents = `-- name: TrendingAgents :many
-SELECT agents.id, agents.slug, agents.owner_id, agents.name, agents.name_sort, agents.description, agents.version, agents.endpoint, agents.auth_type, agents.input_schema, agents.tags, agents.category, agents.visibility, agents.trust, agents.is_active, agents.supports_streaming, agents.hosted_entity, agents.pricing_strategy, agents.base_price, agents.pricing_enabled, agents.disabled_us, agents.created_us, agents.updated_us, agents.content_us, agents.card_url, agents.card_digest, agents.dialect, agents.credential_types, agents.rating_sum, agents.rating_count, CAST(t.calls AS BIGINT) AS calls, CAST(t.successes AS BIGINT) AS successes, CAST(t.latency_ms AS BIGINT) AS latency_ms
+SELECT agents.id, agents.slug, agents.owner_id, agents.name, agents.name_sort, agents.description, agents.version, agents.endpoint, agents.auth_type, agents.input_schema, agents.tags, agents.category, agents.visibility, agents.trust, agents.is_active, agents.supports_streaming, agents.hosted_entity, agents.pricing_strategy, agents.base_price, agents.pricing_enabled, agents.disabled_us, agents.created_us, agents.updated_us, agents.content_us, agents.card_url, agents.card_digest, agents.dialect, agents.credential_types, agents.rating_sum, agents.rating_count, agents.owner_active, CAST(t.calls AS BIGINT) AS calls, CAST(t.successes AS BIGINT) AS successes, CAST(t.latency_ms AS BIGINT) AS latency_ms
 FROM (
     SELECT CAST(c.agent_id AS TEXT) AS agent_id, SUM(c.calls) AS calls, SUM(c.successes) AS successes, SUM(c.latency_ms) AS latency_ms
     FROM (
@@ -505,6 +430,7 @@ func (q *Queries) TrendingAgents(ctx context.Context, arg TrendingAgentsParams) 
 			&i.Agent.CredentialTypes,
 			&i.Agent.RatingSum,
 			&i.Agent.RatingCount,
+			&i.Agent.OwnerActive,
 			&i.Calls,
 			&i.Successes,
 			&i.LatencyMs,
