@@ -41,7 +41,7 @@ func generatedSecret(s *stack, name string) string {
 func TestTheReadmesCurlLinesWorkAsPrinted(t *testing.T) {
 	s := embedded(t)
 	url := s.wisdoms[0].url
-	script := "set -euo pipefail\n" + readmeBlock(t, "quickstart") + "\n" + readmeBlock(t, "discovery") + "\n" +
+	script := "set -euo pipefail\n" + readmeBlock(t, "quickstart") + "\n" + readmeBlock(t, "discovery") + "\n" + readmeBlock(t, "broker") + "\n" +
 		`USER_ID=$(curl -sS $API/auth/me -H "$AUTH" | sed 's/.*"id":"\([^"]*\)".*/\1/')` + "\n" + readmeBlock(t, "delegation")
 	script = strings.ReplaceAll(script, "http://localhost:8000", url)
 	cmd := exec.Command("bash", "-c", script)
@@ -52,9 +52,11 @@ func TestTheReadmesCurlLinesWorkAsPrinted(t *testing.T) {
 	}
 	// What the README says comes out, in its order.
 	wants := []string{
-		`"email":"ada@example.org"`, `"name":"aria"`, `"reply":`, `Rome`, `event: reply.completed`,
+		`"email":"ada@example.org"`, `"name":"aria"`, `"reply":"17.5 % of 240 = 42"`, `"actor":{"type":"service","id":"wisdom-agents"}`, `"status":"success"`,
+		`"reply":`, `Rome`, `event: reply.completed`,
 		`"code":"entity_quota_exceeded"`, `"status":"paused"`, `"code":"entity_paused"`, `"status":"active"`,
-		`"version":1`, `"plan":"free"`, `"name":"Polyglot"`, `[{"id":`, `"name":"Weather Oracle"`, `"agent_id":"weather-`,
+		`"version":1`, `"plan":"free"`, `"name":"Polyglot"`, `[{"id":`, `"name":"Weather Oracle"`,
+		`"success":true`, `2.85714285714286`, `event: result`, `95.2`, `event: done`, `"external_user_id":null`, `"daily_quota":1000`, `"key":"wsk_`, `"agent_id":"weather-`,
 	}
 	rest := string(out)
 	for _, want := range wants {
@@ -104,11 +106,11 @@ func TestWhatServePrintsWorks(t *testing.T) {
 			lines = append(lines, trimmed)
 		}
 	}
-	if len(lines) != 3 {
-		t.Fatalf("serve prints %d example lines, want 3:\n%s", len(lines), printed)
+	if len(lines) != 4 {
+		t.Fatalf("serve prints %d example lines, want 4:\n%s", len(lines), printed)
 	}
 	out, err := exec.Command("bash", "-c", "set -euo pipefail\n"+strings.Join(lines, "\n")).CombinedOutput()
-	if err != nil || strings.Contains(string(out), `"detail"`) {
+	if err != nil || strings.Contains(string(out), `"detail"`) || !strings.Contains(string(out), "17.5 % of 240 = 42") {
 		t.Errorf("the printed example: %v\n%s", err, out)
 	}
 }
