@@ -111,20 +111,20 @@ func TestAcknowledgedInvocationsSurviveKills(t *testing.T) {
 // directly and by an entity. What was acknowledged must be there, and nothing by halves.
 func killsUnderLoad(t *testing.T, startWisdom, startHost func() *process) {
 	wisdom, host := startWisdom(), startHost()
-	s := &stack{wisdoms: []*process{wisdom}}
+	s, url := &stack{wisdoms: []*process{wisdom}}, wisdom.url
 	ada := signUp(t, s)
-	slug := register(t, wisdom.url, ada, "Parrot", "Repeats every word that it is told, as parrots do.", echoAgent(t).URL).text("agent_id")
-	expect(t, 201, "POST", wisdom.url+"/personal/entities", `{"name":"aria"}`, ada.bearer()...)
+	slug := register(t, url, ada, "Parrot", "Repeats every word that it is told, as parrots do.", echoAgent(t).URL).text("agent_id")
+	expect(t, 201, "POST", url+"/personal/entities", `{"name":"aria"}`, ada.bearer()...)
 
 	var mu sync.Mutex
 	acknowledged := map[string]string{} // invocation → conversation
-	var chats, asked atomic.Int64
+	var answered, chats, asked atomic.Int64
 	done := make(chan struct{})
 	var load sync.WaitGroup
 	for range 6 {
 		load.Go(func() {
 			for n := asked.Add(1); !closed(done); n = asked.Add(1) {
-				i, ok := invoke(wisdom.url, slug, fmt.Sprintf("number %d", n), ada.bearer()...)
+				i, ok := invoke(url, slug, fmt.Sprintf("number %d", n), ada.bearer()...)
 				if !ok {
 					time.Sleep(20 * time.Millisecond)
 					continue
@@ -132,6 +132,8 @@ func killsUnderLoad(t *testing.T, startWisdom, startHost func() *process) {
 				if !i.Success || !strings.Contains(string(i.Data), fmt.Sprintf("number %d", n)) {
 					t.Errorf("invocation %d: %+v %s", n, i, i.Data)
 				}
+				answered.Add(1)
+				time.Sleep(5 * time.Millisecond)
 				mu.Lock()
 				acknowledged[i.InvocationID] = i.ConversationID
 				mu.Unlock()
@@ -140,7 +142,7 @@ func killsUnderLoad(t *testing.T, startWisdom, startHost func() *process) {
 	}
 	load.Go(func() {
 		for !closed(done) {
-			a, err := try("POST", wisdom.url+"/personal/entities/aria/messages", `{"content":"Parrot, repeat this word"}`, ada.bearer()...)
+			a, err := try("POST", url+"/personal/entities/aria/messages", `{"content":"Parrot, repeat this word"}`, ada.bearer()...)
 			if err == nil && a.status == 201 && strings.Contains(a.text("reply"), "you said") {
 				chats.Add(1)
 			} else {
@@ -149,7 +151,10 @@ func killsUnderLoad(t *testing.T, startWisdom, startHost func() *process) {
 		}
 	})
 	for round := range 20 {
-		time.Sleep(250 * time.Millisecond)
+		// Each kill falls into work that is going on, at a moment that differs.
+		wantAnswers, wantChats := answered.Load()+20, chats.Load()+1
+		eventually(t, "both ways are answered", func() bool { return answered.Load() >= wantAnswers && chats.Load() >= wantChats })
+		time.Sleep(time.Duration(7*round) * time.Millisecond)
 		if round%10 < 7 {
 			wisdom.kill()
 			wisdom = startWisdom()
@@ -158,10 +163,9 @@ func killsUnderLoad(t *testing.T, startWisdom, startHost func() *process) {
 			host = startHost()
 		}
 	}
-	time.Sleep(250 * time.Millisecond)
 	close(done)
 	load.Wait()
-	nothingIsHalfWritten(t, wisdom.url, ada, acknowledged, int(chats.Load()))
+	nothingIsHalfWritten(t, url, ada, acknowledged, int(chats.Load()))
 }
 
 func closed(c chan struct{}) bool {
@@ -187,9 +191,6 @@ func nothingIsHalfWritten(t *testing.T, url string, ada account, acknowledged ma
 		if row.Actor.Type == "service" && row.Success {
 			services++
 		}
-	}
-	if len(acknowledged) < 100 || chats < 5 {
-		t.Errorf("%d invocations and %d chats were acknowledged: too few to learn from", len(acknowledged), chats)
 	}
 	if services < chats {
 		t.Errorf("%d chats were answered by an agent, but %d invocations of the service are in the log", chats, services)
