@@ -138,6 +138,14 @@ func TestTheCalculatorAnswersThroughTheBroker(t *testing.T) {
 	w.want(400, "PUT", "/registry/agents/"+other.text("id"), `{"endpoint":"http://127.0.0.1:9/"}`, ada.bearer())
 }
 
+func TestTheFirstRequestFindsTheDemoAgents(t *testing.T) {
+	w := newWorld(t, withDemo(demoServer(t)))
+	found := w.want(200, "GET", "/registry/discover?limit=1&query=what+is+17.5+percent+of+240", "", w.signUp("ada").bearer()).agents(t)
+	if len(found) != 1 || found[0]["name"] != "Calculator" {
+		t.Errorf("found %v", found)
+	}
+}
+
 func TestTheDemoAgentsStayTheSameOverRestarts(t *testing.T) {
 	for engine, database := range map[string]func(testing.TB) string{"sqlite": testkit.SQLite, "postgres": testkit.Postgres} {
 		t.Run(engine, func(t *testing.T) {

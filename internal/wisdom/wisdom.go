@@ -87,10 +87,13 @@ func New(ctx context.Context, cfg Config, d Deps) (*Service, error) {
 	if err == nil {
 		err = s.catalog.Load(ctx)
 	}
+	if err == nil {
+		s.presentDemo(ctx, s.api.Registry.Service)
+		err = s.catalog.CatchUp(ctx) // the first request finds them
+	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	s.presentDemo(ctx, s.api.Registry.Service)
 	return s, nil
 }
 

@@ -86,16 +86,9 @@ func (c *Catalog) follow(ctx context.Context) {
 				}
 			}
 		}
-		err := c.poll(ctx, next)
-		if errors.Is(err, errReload) {
-			var fresh *generation
-			if fresh, err = c.reload(ctx, next.embedder); err == nil {
-				next = fresh
-			}
-		}
+		fresh, err := c.catchUp(ctx, next)
 		if err == nil {
-			next.followed.Store(clock.Micros(c.Now()))
-			c.current.Store(next)
+			next = fresh
 			for _, done := range waiting {
 				close(done)
 			}
@@ -106,6 +99,27 @@ func (c *Catalog) follow(ctx context.Context) {
 		}
 		failing = err != nil
 	}
+}
+
+// CatchUp reads what was written after Load. It is for before Run, which follows by
+// itself.
+func (c *Catalog) CatchUp(ctx context.Context) error {
+	_, err := c.catchUp(ctx, c.current.Load())
+	return err
+}
+
+// catchUp brings g up to date, or makes it anew, and serves what it returns.
+func (c *Catalog) catchUp(ctx context.Context, g *generation) (*generation, error) {
+	err := c.poll(ctx, g)
+	if errors.Is(err, errReload) {
+		g, err = c.reload(ctx, g.embedder)
+	}
+	if err != nil {
+		return nil, err
+	}
+	g.followed.Store(clock.Micros(c.Now()))
+	c.current.Store(g)
+	return g, nil
 }
 
 // errReload says that the copy must be made anew: there are vectors where there were
