@@ -4,6 +4,7 @@
 package wisdom
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,7 +134,7 @@ func (s *Service) build() error {
 	s.outbound = egress.NewClient(urls, nil)
 	agents := registry.New(s.store, urls, s.catalog, d.Now)
 	s.platform = platform.New(s.store, d.Now)
-	invocations := s.newBroker(urls)
+	invocations := s.newBroker(urls, counters)
 	s.api = &httpapi.API{
 		System:   httpapi.System{Ready: s.Ready},
 		Auth:     httpapi.Auth{Service: s.auth},
@@ -192,11 +193,11 @@ func (s *Service) embedders() (registry.Embedder, func(model string) registry.Em
 }
 
 // newBroker is what invokes agents.
-func (s *Service) newBroker(urls *egress.Policy) *broker.Service {
+func (s *Service) newBroker(urls *egress.Policy, c counters) *broker.Service {
 	sender := agentSender{s.outbound}
 	return broker.New(broker.Config{Store: s.store, Callees: s.callees, Platform: s.platform, URLs: urls,
 		HTTP: broker.NewHTTP(sender), Events: broker.NewEvents(sender), A2A: broker.NewA2A(sender), Hosted: broker.NewHosted(s.host),
-		Now: s.deps.Now, Timeout: s.cfg.BrokerTimeout})
+		Now: s.deps.Now, Timeout: s.cfg.BrokerTimeout, Ended: c.invocation})
 }
 
 // newMCP is the MCP face of the rules behind the routes.
@@ -217,7 +218,10 @@ func (s *Service) newEdge(guard httpx.Guard) (*httpx.Server, error) {
 const description = "The public API of Intuno: accounts, agents, and the Personal tier. " +
 	"x-access names who may call a route; every error has detail, code and request_id."
 
-type counters struct{ refused, oldKey, degraded prometheus.Counter }
+type counters struct {
+	refused, oldKey, degraded prometheus.Counter
+	invocations               *prometheus.CounterVec
+}
 
 func newCounters(registerer prometheus.Registerer) counters {
 	c := counters{
@@ -225,11 +229,18 @@ func newCounters(registerer prometheus.Registerer) counters {
 		oldKey:  prometheus.NewCounter(prometheus.CounterOpts{Name: "intuno_service_keys_old_total", Help: "Requests with a service key other than the first one configured."}),
 		degraded: prometheus.NewCounter(prometheus.CounterOpts{Name: "intuno_discovery_degraded_total",
 			Help: "Discoveries ranked by words alone because the embedding endpoint was down."}),
+		invocations: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "intuno_invocations_total",
+			Help: "Attempts at agents by how they ended: success, or the error code."}, []string{"kind", "outcome"}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(c.refused, c.oldKey, c.degraded)
+		registerer.MustRegister(c.refused, c.oldKey, c.degraded, c.invocations)
 	}
 	return c
+}
+
+// invocation counts an attempt at an agent.
+func (c counters) invocation(kind string, code broker.Code) {
+	c.invocations.WithLabelValues(kind, cmp.Or(string(code), "success")).Inc()
 }
 
 // Handler answers the public listener.

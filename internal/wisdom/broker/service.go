@@ -37,6 +37,9 @@ type Config struct {
 	Now     clock.Now
 	Timeout time.Duration  // of an invocation in all; 0: 25 s
 	Jitter  func() float64 // in [0,1), of the wait before a retry; nil: random
+
+	// Ended is told how every attempt ended that left a row; "" is a success. Nil: nobody is.
+	Ended func(kind string, code Code)
 }
 
 // Service is the broker. It is safe for concurrent use.
@@ -205,7 +208,7 @@ func (s *Service) checkCall(a *attempt) Code {
 // From here on the caller's leaving stops nothing.
 func (s *Service) open(ctx context.Context, a *attempt) (Code, error) {
 	a.opening = Opening{User: a.p.User, Integration: a.p.Integration, Conversation: a.r.Conversation, ExternalUser: a.r.ExternalUser,
-		Monthly: a.limits.Monthly, Daily: a.limits.Daily, At: s.config.Now()}
+		Monthly: a.limits.Monthly, Daily: a.limits.Daily, At: s.config.Now(), ExternalUserBefore: a.thread.ExternalUser}
 	if a.opening.Conversation == "" {
 		a.opening.Conversation, a.opening.New = id.New[id.Conversation](), true
 	}
@@ -329,6 +332,9 @@ func (s *Service) close(ctx context.Context, a *attempt, result Result, reply Re
 	defer cancel()
 	if err := s.config.Store.Close(ctx, e); err != nil {
 		return Result{}, errors.Join(errUnrecorded, err)
+	}
+	if s.config.Ended != nil {
+		s.config.Ended(a.kind, result.Code)
 	}
 	return result, nil
 }
