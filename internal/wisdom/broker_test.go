@@ -36,7 +36,7 @@ func (m *market) rebind() {
 		m.t.Fatal(err)
 	}
 	m.service.outbound = egress.NewClient(policy, nil)
-	m.service.api.Broker.Service = m.service.newBroker(policy)
+	m.service.api.Broker.Service = m.service.newBroker(policy, newCounters(nil))
 }
 
 // refusals is contract §5.2, row by row. Everything belongs to ada, who calls.
