@@ -74,7 +74,7 @@ type Export struct {
 type Delivery struct {
 	ID           string  `json:"id"`             // of the invocation or network message
 	Kind         string  `json:"kind"`           // "invoke", "call" or "message"
-	CallerUserID string  `json:"caller_user_id"` // on whose behalf it was said
+	CallerUserID *string `json:"caller_user_id"` // on whose behalf it was said; null: not the owner's
 	Depth        int     `json:"depth"`          // how many invocations led to it
 	Input        Object  `json:"input"`          // as it came
 	Content      *string `json:"content"`        // null: nothing, or not yet

@@ -139,10 +139,11 @@ func (w *wisdom) state() string {
 }
 
 func TestEveryCallIsForTheOwnerOfTheEntity(t *testing.T) {
+	t.Parallel()
 	testkit.Engines(t, func(t *testing.T, url func() string) {
 		w := newWisdom(t)
 		h := open(t, hostOptions{url: url(), wisdom: w.URL})
-		const owners, rounds = 8, 4
+		const owners, rounds = 5, 4
 		users := make([]string, owners)
 		for i := range users {
 			users[i] = newID()
@@ -195,6 +196,7 @@ func TestEveryCallIsForTheOwnerOfTheEntity(t *testing.T) {
 }
 
 func TestTheRegistryIsToldInTheBackground(t *testing.T) {
+	t.Parallel()
 	testkit.Engines(t, func(t *testing.T, open1 func() string) {
 		url := open1()
 		w := newWisdom(t)

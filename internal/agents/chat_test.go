@@ -400,6 +400,7 @@ func TestAcceptedMediaTypes(t *testing.T) {
 }
 
 func TestEntitiesDoNotHinderEachOther(t *testing.T) {
+	t.Parallel()
 	testkit.Engines(t, func(t *testing.T, url func() string) {
 		h := open(t, hostOptions{url: url()})
 		got := parallel(50, func(i int) string {
@@ -422,6 +423,7 @@ func TestEntitiesDoNotHinderEachOther(t *testing.T) {
 }
 
 func TestTimesInTheHistoryNeverRunBackwards(t *testing.T) {
+	t.Parallel()
 	testkit.Engines(t, func(t *testing.T, url func() string) {
 		h := open(t, hostOptions{url: url()})
 		h.create(ada, "aria")

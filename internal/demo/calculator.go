@@ -3,6 +3,7 @@ package demo
 import (
 	"math/big"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -14,22 +15,30 @@ const (
 )
 
 // form is a way to say a calculation in words: its groups are calculations themselves.
+// Where nothing of the form bounds a group, it must be one number or a share of one: who
+// says "multiply 3 by 4 plus 5" may mean 17 or 27.
 type form struct {
 	words *regexp.Regexp
 	make  func(a, b value) (value, error)
+}
+
+// alone tells whether no group of m that is open to one side can be cut in two ways.
+func (f form) alone(text string, m []int, a, b value) bool {
+	return (m[2] > 0 || !a.chained) && (m[5] < len(text) || !b.chained)
 }
 
 // forms are tried in this order; what fits none is a calculation in signs. RE2 reads each
 // in time linear to the text.
 var forms = []form{
 	{regexp.MustCompile(`^(?:what|which)\s*(?:percent|percentage|%) of (.+) is (.+)$`), func(a, b value) (value, error) { return share(b, a) }},
+	{regexp.MustCompile(`^(?:what|which)\s*(?:percent|percentage|%) is (.+?) (?:out )?of (.+)$`), share},
 	{regexp.MustCompile(`^(.+) is what\s*(?:percent|percentage|%) of (.+)$`), share},
 	{regexp.MustCompile(`^(.+) as an?\s*(?:percent|percentage|%) of (.+)$`), share},
 	{regexp.MustCompile(`^(.+) off(?: of)? (.+)$`), func(a, b value) (value, error) { return less(b, a) }},
 	{regexp.MustCompile(`^(.+) (?:discount|reduction) (?:on|of|from) (.+)$`), func(a, b value) (value, error) { return less(b, a) }},
 	{regexp.MustCompile(`^(.+) with an? (.+) (?:discount|reduction)$`), less},
-	{regexp.MustCompile(`^(.+) (?:tip|tax|vat|interest) (?:on|of) (.+)$`), times},
-	{regexp.MustCompile(`^(?:add|adding) (.+) (?:to|on) (.+)$`), func(a, b value) (value, error) { return plus(b, a) }},
+	{regexp.MustCompile(`^(.+) (?:tip|tax|vat|interest) (?:on|of) (.+)$`), part},
+	{regexp.MustCompile(`^(?:add|adding) (.+?)(?: (?:sales )?(?:tax|vat|tip|interest))? (?:to|on) (.+)$`), func(a, b value) (value, error) { return plus(b, a) }},
 	{regexp.MustCompile(`^(?:add|adding) (.+) and (.+)$`), plus},
 	{regexp.MustCompile(`^(?:sum|total) of (.+) and (.+)$`), plus},
 	{regexp.MustCompile(`^(?:subtract|subtracting|take|deduct|remove) (.+) from (.+)$`), func(a, b value) (value, error) { return less(b, a) }},
@@ -40,7 +49,8 @@ var forms = []form{
 	{regexp.MustCompile(`^(.+) (?:decreased|reduced|lowered) by (.+)$`), less},
 	{regexp.MustCompile(`^(?:multiply|multiplying) (.+) (?:by|with|and) (.+)$`), times},
 	{regexp.MustCompile(`^product of (.+) and (.+)$`), times},
-	{regexp.MustCompile(`^(?:divide|dividing|split) (.+) (?:by|into|between) (.+)$`), over},
+	{regexp.MustCompile(`^(?:divide|dividing|split) (.+) (?:by|between) (.+)$`), over},
+	{regexp.MustCompile(`^split (.+) into (.+)$`), over}, // "divide 8 into 56" is said of both quotients
 	{regexp.MustCompile(`^(?:quotient|ratio) of (.+) and (.+)$`), over},
 }
 
@@ -56,6 +66,22 @@ var spelled = map[string]int64{
 	"zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12,
 	"thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40,
 	"fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100, "thousand": 1000, "million": 1_000_000,
+}
+
+// tens and ones of a number in words, which is one token; and what looks like a
+// calculation and is none: a date, and a number to another base.
+var (
+	compound   = regexp.MustCompile(`\b(twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)[ -](one|two|three|four|five|six|seven|eight|nine)\b`)
+	lookalike  = regexp.MustCompile(`^\d{4}-\d{1,2}-\d{1,2}$|^\d{1,2}[/.]\d{1,2}[/.]\d{4}$|\b0[xob][0-9a-f]`)
+	currencies = []*regexp.Regexp{regexp.MustCompile(`\$|\bdollars?\b|\busd\b`), regexp.MustCompile(`€|\beuros?\b|\beur\b`), regexp.MustCompile(`£|\bpounds?\b|\bgbp\b`)}
+)
+
+// inDigits writes compound numbers in digits.
+func inDigits(text string) string {
+	return compound.ReplaceAllStringFunc(text, func(s string) string {
+		m := compound.FindStringSubmatch(s)
+		return strconv.FormatInt(spelled[m[1]]+spelled[m[2]], 10)
+	})
 }
 
 // calculate answers as the calculator.
@@ -75,18 +101,32 @@ func calculate(in input) (answer, error) {
 
 // evaluate computes what is asked, exactly.
 func evaluate(asked string) (*big.Rat, error) {
-	text := strings.TrimSpace(phrases.Replace(" " + asked + " "))
-	if f := strings.Fields(text); len(f) == 1 && strings.Trim(text, "0123456789.,") == "" {
+	several := 0
+	for _, c := range currencies {
+		if c.MatchString(asked) {
+			several++
+		}
+	}
+	if several > 1 {
+		return nil, confused("I do not know exchange rates")
+	}
+	text := strings.TrimSpace(phrases.Replace(" " + inDigits(asked) + " "))
+	_, word := spelled[text]
+	if word || strings.Trim(text, "0123456789.,") == "" || lookalike.MatchString(text) {
 		return nil, confused("that is no calculation")
 	}
 	for _, f := range forms {
-		m := f.words.FindStringSubmatch(text)
+		m := f.words.FindStringSubmatchIndex(text)
 		if m == nil {
 			continue
 		}
-		a, errA := parse(m[1])
-		b, errB := parse(m[2])
-		if errA == nil && errB == nil {
+		a, errA := parse(text[m[2]:m[3]])
+		b, errB := parse(text[m[4]:m[5]])
+		switch {
+		case errA != nil || errB != nil:
+		case !f.alone(text, m, a, b):
+			return nil, confused("that can be read in two ways: use signs and parentheses")
+		default:
 			return result(f.make(a, b))
 		}
 	}
@@ -104,6 +144,7 @@ func result(v value, err error) (*big.Rat, error) {
 type value struct {
 	x       *big.Rat
 	percent bool
+	chained bool // it is a sum, product or quotient without parentheses
 }
 
 // plus is a + b; of a percentage, so much of a: 80 + 19% is 95.2.
@@ -115,10 +156,26 @@ func plus(a, b value) (value, error) {
 }
 
 func less(a, b value) (value, error) {
-	return plus(a, value{new(big.Rat).Neg(b.x), b.percent})
+	return plus(a, value{x: new(big.Rat).Neg(b.x), percent: b.percent})
 }
 
 func times(a, b value) (value, error) { return made(new(big.Rat).Mul(a.x, b.x), false) }
+
+// part is the percentage a of b.
+func part(a, b value) (value, error) {
+	if !a.percent {
+		return value{}, confused("say how many percent")
+	}
+	return times(a, b)
+}
+
+// portion is so much of b: a fraction or a percentage. "2 of 3" is neither.
+func portion(a, b value) (value, error) {
+	if a.x.IsInt() && !a.percent {
+		return value{}, confused("\"of\" takes a fraction or a percentage")
+	}
+	return times(a, b)
+}
 
 func over(a, b value) (value, error) {
 	if b.x.Sign() == 0 {
@@ -159,7 +216,7 @@ func power(a, b value) (value, error) {
 
 func made(x *big.Rat, percent bool) (value, error) {
 	x, err := bounded(x)
-	return value{x, percent}, err
+	return value{x: x, percent: percent}, err
 }
 
 // parser reads a calculation in signs by recursive descent.
@@ -208,7 +265,7 @@ func (p *parser) take(signs ...string) string {
 }
 
 // operators are what two values become one by.
-var operators = map[string]func(a, b value) (value, error){"+": plus, "-": less, "*": times, "of": times, "x": times, "/": over}
+var operators = map[string]func(a, b value) (value, error){"+": plus, "-": less, "*": times, "of": portion, "x": times, "/": over}
 
 func (p *parser) sum() (value, error) {
 	if p.depth++; p.depth > maxNesting {
@@ -231,6 +288,7 @@ func (p *parser) chain(operand func() (value, error), signs ...string) (value, e
 		var next value
 		if next, err = operand(); err == nil {
 			v, err = operators[sign](v, next)
+			v.chained = sign != "of"
 		}
 	}
 	return v, err
@@ -260,7 +318,7 @@ func (p *parser) power() (value, error) {
 		if v.percent {
 			return value{}, confused("one %% is enough")
 		}
-		v, err = value{new(big.Rat).Quo(v.x, big.NewRat(100, 1)), true}, nil
+		v, err = value{x: new(big.Rat).Quo(v.x, big.NewRat(100, 1)), percent: true}, nil
 	}
 	if err != nil || p.take("^") == "" {
 		return v, err
@@ -282,6 +340,7 @@ func (p *parser) atom() (value, error) {
 		if err == nil && p.take(")") == "" {
 			err = confused("a parenthesis is not closed")
 		}
+		v.chained = false
 		return v, err
 	}
 	token := p.peek()

@@ -12,7 +12,7 @@ import (
 // places leads from what people say to the zone of the IANA database that they mean. A
 // country with several zones is not here, apart from those whose capital nobody doubts.
 var places = map[string]string{
-	"utc": "UTC", "gmt": "UTC", "zulu": "UTC", "greenwich": "UTC",
+	"utc": "UTC", "gmt": "UTC", "zulu": "UTC",
 	"london": "Europe/London", "england": "Europe/London", "uk": "Europe/London", "united kingdom": "Europe/London", "edinburgh": "Europe/London", "dublin": "Europe/Dublin", "ireland": "Europe/Dublin",
 	"paris": "Europe/Paris", "france": "Europe/Paris", "berlin": "Europe/Berlin", "germany": "Europe/Berlin", "munich": "Europe/Berlin", "hamburg": "Europe/Berlin", "frankfurt": "Europe/Berlin",
 	"madrid": "Europe/Madrid", "spain": "Europe/Madrid", "barcelona": "Europe/Madrid", "lisbon": "Europe/Lisbon", "portugal": "Europe/Lisbon", "rome": "Europe/Rome", "italy": "Europe/Rome", "milan": "Europe/Rome",
@@ -34,6 +34,13 @@ var places = map[string]string{
 	"sydney": "Australia/Sydney", "melbourne": "Australia/Melbourne", "brisbane": "Australia/Brisbane", "perth": "Australia/Perth", "adelaide": "Australia/Adelaide", "auckland": "Pacific/Auckland", "wellington": "Pacific/Auckland", "new zealand": "Pacific/Auckland", "fiji": "Pacific/Fiji",
 }
 
+// lands are countries with several zones, and states, which only say more of a city in
+// them: its zone begins so.
+var lands = map[string]string{"usa": "America/", "us": "America/", "united states": "America/", "canada": "America/", "brazil": "America/", "mexico": "America/", "chile": "America/",
+	"australia": "Australia/", "russia": "Europe/Moscow", "indonesia": "Asia/Jakarta",
+	"ny": "America/New_York", "dc": "America/New_York", "d.c": "America/New_York", "massachusetts": "America/New_York", "florida": "America/New_York", "ontario": "America/Toronto",
+	"illinois": "America/Chicago", "texas": "America/Chicago", "colorado": "America/Denver", "arizona": "America/Phoenix", "ca": "America/Los_Angeles", "washington": "America/Los_Angeles", "nevada": "America/Los_Angeles"}
+
 // zoneName is what a name of the IANA database looks like. Nothing else reaches
 // LoadLocation, which may read files.
 var zoneName = regexp.MustCompile(`^(?i)(?:africa|america|antarctica|asia|atlantic|australia|europe|indian|pacific|etc)(?:/[a-z0-9_+-]{1,30}){1,2}$`)
@@ -50,8 +57,12 @@ func placeOf(text string) string {
 // zoneOf finds a place.
 func zoneOf(place string) (*time.Location, bool) {
 	name, known := places[strings.ToLower(place)]
-	if city, _, more := strings.Cut(place, ","); !known && more {
+	if city, land, more := strings.Cut(place, ","); !known && more {
 		name, known = places[strings.ToLower(strings.TrimSpace(city))]
+		land = strings.ToLower(strings.TrimSpace(land))
+		if wide := lands[land]; land != "" && places[land] != name && (wide == "" || !strings.HasPrefix(name, wide)) {
+			return nil, false // Paris, Texas
+		}
 	}
 	if !known {
 		if !zoneName.MatchString(place) {
@@ -168,6 +179,9 @@ func titled(place string) string {
 	case "utc", "gmt", "uk", "la", "nyc":
 		return strings.ToUpper(place)
 	}
+	if strings.Contains(place, "/") {
+		return capitals(place)
+	}
 	words := strings.Fields(place)
 	for i, w := range words {
 		if w[0] >= 'a' && w[0] <= 'z' {
@@ -220,12 +234,11 @@ func span(asked string, now time.Time) (answer, error) {
 	} else {
 		return answer{}, notMine
 	}
-	a, known := dateOf(from, now)
-	b, also := dateOf(to, now)
-	if !known || !also {
+	a, b, known := bounds(from, to, now)
+	if !known {
 		return answer{}, notMine
 	}
-	days := int(b.Sub(a) / (24 * time.Hour))
+	days := int((b.Unix() - a.Unix()) / (24 * 60 * 60)) // a Duration ends after 292 years
 	text := some(days, "day")
 	if what == "weeks" {
 		text = some(days/7, "week")
@@ -234,6 +247,27 @@ func span(asked string, now time.Time) (answer, error) {
 		}
 	}
 	return answer{fmt.Sprintf("From %s to %s it is %s.", a.Format(dayFormat), b.Format(dayFormat), text), map[string]any{"result": days, "days": days}}, nil
+}
+
+// bounds are two dates. One without a year is the nearest to the other on the side that
+// the words mean: from January to March, since Christmas.
+func bounds(from, to string, now time.Time) (a, b time.Time, ok bool) {
+	today := midnight(now)
+	a, known := dateOf(from, now, onward(today))
+	last, also := dateOf(to, now, back(today))
+	next, _ := dateOf(to, now, onward(today))
+	if !known || !also {
+		return a, b, false
+	}
+	if last.Equal(next) { // a full date, or today
+		a, ok = dateOf(from, now, back(last))
+		return a, last, ok
+	}
+	if earlier, ok := dateOf(from, now, back(today)); ok && earlier.Year() == today.Year() {
+		a = earlier
+	}
+	b, ok = dateOf(to, now, onward(a))
+	return a, b, ok
 }
 
 // shifted is a date so many days, weeks, months or years from another.
@@ -253,7 +287,7 @@ func shifted(asked string, now time.Time) (answer, error) {
 	} else {
 		return answer{}, notMine
 	}
-	start, ok := dateOf(strings.TrimPrefix(from, "date "), now)
+	start, ok := dateOf(strings.TrimPrefix(from, "date "), now, onward(midnight(now)))
 	if !ok {
 		return answer{}, notMine
 	}
@@ -303,16 +337,19 @@ func about(asked string, now time.Time) (answer, error) {
 		return answer{fmt.Sprintf("%d is %sa leap year.", year, not), map[string]any{"result": is}}, nil
 	}
 	if m := weekOf.FindStringSubmatch(asked); m != nil {
-		if day, ok := dateOf(m[1], now); ok {
+		if day, ok := dateOf(m[1], now, onward(midnight(now))); ok {
 			year, week := day.ISOWeek()
 			return answer{fmt.Sprintf("%s is in week %d of %d (ISO 8601).", day.Format(dayFormat), week, year), map[string]any{"result": week}}, nil
 		}
 	}
-	text := asked
+	text, where := asked, onward(midnight(now))
+	if strings.Contains(asked, " was ") {
+		where = back(midnight(now))
+	}
 	if m := weekday.FindStringSubmatch(asked); m != nil {
 		text = m[1]
 	}
-	day, ok := dateOf(text, now)
+	day, ok := dateOf(text, now, where)
 	if !ok {
 		return answer{}, notMine
 	}
@@ -328,8 +365,19 @@ func midnight(now time.Time) time.Time {
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 }
 
-// dateOf reads a date; without a year, the next one of that day is meant.
-func dateOf(text string, now time.Time) (time.Time, bool) {
+// side is where a date without a year is looked for: the first from a day on, or the
+// last up to it.
+type side struct {
+	of   time.Time
+	step int // of years
+}
+
+func onward(day time.Time) side { return side{day, 1} }
+
+func back(day time.Time) side { return side{day, -1} }
+
+// dateOf reads a date; one without a year is that of the side.
+func dateOf(text string, now time.Time, where side) (time.Time, bool) {
 	text = strings.TrimPrefix(strings.TrimSuffix(strings.TrimSpace(text), "."), "the ")
 	switch today := midnight(now); text {
 	case "today", "now":
@@ -367,8 +415,9 @@ func dateOf(text string, now time.Time) (time.Time, bool) {
 	if year != "" {
 		return dayOf(year, strconv.Itoa(number), day)
 	}
-	for y := now.UTC().Year(); y < now.UTC().Year()+9; y++ { // 29 February is at most 8 years away
-		if t, ok := dayOf(strconv.Itoa(y), strconv.Itoa(number), day); ok && !t.Before(midnight(now)) {
+	for i := range 9 { // 29 February is at most 8 years away
+		y := where.of.Year() + i*where.step
+		if t, ok := dayOf(strconv.Itoa(y), strconv.Itoa(number), day); ok && t.Compare(where.of)*where.step >= 0 {
 			return t, true
 		}
 	}

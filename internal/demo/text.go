@@ -19,11 +19,24 @@ type figures struct {
 }
 
 var (
-	quoted = regexp.MustCompile(`(?s)["“”„«](.+)["“”»]`)
-	inside = regexp.MustCompile(`(?is)\b(?:characters?|words?|letters?|lines?|sentences?|paragraphs?|vowels?|word|statistics|stats|long|length|time|read)\b.{0,60}?\b(?:in|of|for)\b(?: the| this| that| following| text| sentence| phrase| paragraph| word)*\s+(.+)$`)
+	quoted = regexp.MustCompile("(?s)[\"“”„«](.+)[\"“”»]|(?:^|\\s)['‘](.+)['’](?:[?.!]|$)")
+	// several is a list of quotations: it is not said how they belong together.
+	several = regexp.MustCompile(`["“”»']\s*(?:,|and|or|in|of|vs\.?|than)\s+["“”„«']`)
+	// inside is a text without quotes, told apart from the question by what it is called. A
+	// single word needs that only if it might be a name: "letters in the alphabet".
+	inside = regexp.MustCompile(`(?is)\b(?:in|of|for)\s+(?:the|this|that)\s+(?:following\s+)?(?:word|text|sentence|phrase|string|paragraph|line)s?\s+(\S.*)$`)
+	spelt  = regexp.MustCompile(`(?i)\b(?:letters|vowels|characters)\s+(?:are\s+)?(?:there\s+)?(?:in|of)\s+(\pL+)[?.!]*$`)
+	// whereabouts begin what is no text but says where one is.
+	whereabouts = regexp.MustCompile(`(?i)^(?:of|from|by|below|above|on|at|in|is|are|was|that|which)\b`)
+	languages   = regexp.MustCompile(`(?i)^(?:english|french|german|spanish|italian|portuguese|dutch|russian|greek|latin|hebrew|arabic|chinese|japanese|korean|hindi|hawaiian|unicode|ascii|total|all|it|this|that|them|here)$`)
 	// subjects are what a question must be about: what is counted, and a word for counting.
 	subjects = regexp.MustCompile(`(?i)\b(?:count|counts|counting|many|number of|longest|shortest|statistics|stats|length|long|analy[sz]e|reading time|read)\b`)
 	things   = regexp.MustCompile(`(?i)\b(?:characters?|words?|letters?|lines?|sentences?|paragraphs?|vowels?|text|statistics|stats|reading time|read|string|phrase)\b`)
+	// narrower asks for some of what is counted only, or for how often it is there.
+	narrower = regexp.MustCompile(`(?i)\b(?:unique|distinct|different|repeated|duplicate|upper-?case|lower-?case|capitals?|capitalized|average|mean|median|times|often|occurrences?|occurs?|appears?|` +
+		`\pL (?:letters?|characters?)|start|starting|begin|beginning|end|ending|contain|containing|with|per|the (?:letter|character|word) \S+ (?:in|of)|(?:letters?|characters?|words?) ["'“‘]?\pL["'”’]? (?:are |is )?(?:there )?(?:in|of))\b`)
+	// both asks for more than one figure.
+	both = regexp.MustCompile(`(?i)\b(?:characters?|words?|letters?|lines?|sentences?|paragraphs?|vowels?)(?:,| and|, and) (?:characters?|words?|letters?|lines?|sentences?|paragraphs?|vowels?)\b`)
 )
 
 // count answers as the counter of words.
@@ -38,17 +51,24 @@ func count(in input) (answer, error) {
 	head := asked
 	switch {
 	case quoted.MatchString(asked):
-		text = quoted.FindStringSubmatch(asked)[1]
+		m := quoted.FindStringSubmatch(asked)
+		text = m[1] + m[2]
 		head = strings.Replace(asked, text, "", 1)
 	case strings.Contains(asked, ":"):
 		head, text, _ = strings.Cut(asked, ":")
 	case strings.Contains(asked, "\n"):
 		head, text, _ = strings.Cut(asked, "\n")
 	default:
-		if m := inside.FindStringSubmatch(asked); m != nil {
+		if m := inside.FindStringSubmatch(asked); m != nil && !whereabouts.MatchString(m[1]) {
 			text = m[1]
 			head = strings.TrimSuffix(asked, text)
+		} else if m := spelt.FindStringSubmatch(asked); m != nil && !languages.MatchString(m[1]) {
+			text = m[1]
+			head = strings.Replace(asked, text, "", 1)
 		}
+	}
+	if narrower.MatchString(head) || several.MatchString(text) {
+		return answer{}, confused("I only count all words, characters, letters, vowels, lines, sentences and paragraphs of one text")
 	}
 	text = strings.TrimSpace(text)
 	if text == "" || len(head) > maxQuestion || !subjects.MatchString(head) || !things.MatchString(head) {
@@ -67,6 +87,9 @@ func counted(asked, text string) answer {
 		"sentences": f.sentences, "paragraphs": f.paragraphs, "vowels": f.vowels, "longest_word": f.longest, "shortest_word": f.shortest, "reading_seconds": seconds}
 	reply := ""
 	switch {
+	case both.MatchString(asked):
+		reply = fmt.Sprintf("The text has %s, %s (%d without spaces), %s, %s, %s, %s and %s.", some(f.words, "word"), some(f.characters, "character"), f.noSpaces,
+			some(f.letters, "letter"), some(f.vowels, "vowel"), some(f.lines, "line"), some(f.sentences, "sentence"), some(f.paragraphs, "paragraph"))
 	case strings.Contains(asked, "longest"):
 		reply = fmt.Sprintf("The longest word is %q, with %s.", short(f.longest), some(utf8.RuneCountInString(f.longest), "letter"))
 	case strings.Contains(asked, "shortest"):
@@ -131,15 +154,17 @@ func figuresOf(text string) figures {
 			f.vowels++
 		}
 		letter := unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)
-		if letter || r == '\'' || r == '’' || r == '-' {
+		if letter || r == '\'' || r == '’' || r == '-' || (r == '.' || r == ',') && betweenDigits(text, i) {
 			if word < 0 {
 				word = i
 			}
 			solid = solid || letter
 			continue
 		}
+		abbreviated := word >= 0 && r == '.' && abbreviations[strings.ToLower(text[word:i])]
 		end(i)
 		switch {
+		case abbreviated && strings.TrimSpace(text[i+1:]) != "":
 		case (r == '.' || r == '!' || r == '?' || r == '。') && open && endsHere(text[i+utf8.RuneLen(r):]):
 			f.sentences, open = f.sentences+1, false
 		case r == '\n':
@@ -155,6 +180,14 @@ func figuresOf(text string) figures {
 		f.sentences++
 	}
 	return f
+}
+
+// abbreviations are written with a full stop that ends no sentence.
+var abbreviations = map[string]bool{"mr": true, "mrs": true, "ms": true, "dr": true, "prof": true, "st": true, "vs": true, "approx": true, "e": true, "g": true}
+
+// betweenDigits tells whether the sign at i is part of a number, as in 3.14.
+func betweenDigits(text string, i int) bool {
+	return i > 0 && i+1 < len(text) && text[i-1] >= '0' && text[i-1] <= '9' && text[i+1] >= '0' && text[i+1] <= '9'
 }
 
 // endsHere tells whether a mark before rest ends a sentence: 3.14 has none.

@@ -54,7 +54,7 @@ var units = []unit{
 	{"teaspoons", "volume", "0.00492892159375", "", "tsp teaspoon"},
 	{"imperial gallons", "volume", "4.54609", "", "imperial_gallon uk_gallon uk_gallons"},
 	{"imperial pints", "volume", "0.56826125", "", "imperial_pint uk_pint uk_pints"},
-	{"barrels", "volume", "158.987294928", "", "bbl barrel"},
+	{"oil barrels", "volume", "158.987294928", "", "bbl barrel barrels oil_barrel"},
 
 	{"°C", "temperature", "1", "273.15", "c °c celsius centigrade degrees_celsius degree_celsius degrees_c degrees_centigrade"},
 	{"°F", "temperature", "5/9", "459.67*5/9", "f °f fahrenheit degrees_fahrenheit degree_fahrenheit degrees_f"},
@@ -97,8 +97,10 @@ var units = []unit{
 	{"hours", "time", "3600", "", "h hr hrs hour"},
 	{"days", "time", "86400", "", "d day"},
 	{"weeks", "time", "604800", "", "wk week"},
-	{"years", "time", "31536000", "", "yr yrs year"},
+	{years, "time", "31536000", "", "yr yrs year"},
 }
+
+const years = "years"
 
 // unitOf finds a unit by any of its names.
 func unitOf(name string) (unit, bool) {
@@ -154,7 +156,12 @@ var (
 	amount     = regexp.MustCompile(`^(-?[0-9][0-9.,]*|-?\.[0-9]+|an?|one|half an?)\s*(.*)$`)
 	oneWord    = map[string]string{"a": "1", "an": "1", "one": "1", "half a": "0.5", "half an": "0.5"}
 	betweens   = []string{" into ", " to ", " as ", " in ", " = "}
+	// bitOrByte are the symbols whose case decides between bits and bytes; mb and MB are
+	// taken for megabytes by everybody, Mb is not.
+	bitOrByte = regexp.MustCompile(`(?:^|[\s\d])(?:[KMGTP]b|b)(?:$|[\s?.!,])`)
 )
+
+var errBitOrByte = confusion("a small b may be bits or bytes: write it out, as in megabits")
 
 // convert answers as the unit converter.
 func convert(in input) (answer, error) {
@@ -164,6 +171,9 @@ func convert(in input) (answer, error) {
 	text, err := in.question()
 	if err != nil {
 		return answer{}, err
+	}
+	if bitOrByte.MatchString(text) {
+		return answer{}, errBitOrByte
 	}
 	asked := bare(plain(text))
 	if m := howMany.FindStringSubmatch(asked); m != nil {
@@ -187,6 +197,9 @@ func convert(in input) (answer, error) {
 }
 
 func convertFields(in input) (answer, error) {
+	if bitOrByte.MatchString(in.text("from")) || bitOrByte.MatchString(in.text("to")) {
+		return answer{}, errBitOrByte
+	}
 	q, err := quantityOf(in.number("value") + " " + plain(in.text("from")))
 	if err != nil {
 		return answer{}, err
@@ -224,6 +237,9 @@ func quantityOf(text string) (quantity, error) {
 			name, rest = name[:i], name[i:]
 		}
 		u, ok := unitOf(strings.TrimSuffix(strings.TrimSpace(name), " and"))
+		if (negative || q.base.Sign() < 0) && (rest != "" || said != nil) {
+			return q, confused("only a single quantity may be negative")
+		}
 		if !ok || q.unit.name != "" && (u.dimension != q.unit.dimension || u.offset != "") {
 			return q, confused("I do not know the unit %q", short(strings.TrimSpace(name)))
 		}
@@ -254,6 +270,9 @@ func converted(q quantity, to unit) (answer, error) {
 	reply := fmt.Sprintf("%s = %s %s", q.said, number, to.name)
 	if !exact {
 		reply = fmt.Sprintf("%s ≈ %s %s (rounded to %d significant digits)", q.said, number, to.name, significant)
+	}
+	if q.unit.name == years || to.name == years {
+		reply += ", for a year of 365 days"
 	}
 	return answer{reply, map[string]any{"result": number, "unit": to.name, "exact": exact}}, nil
 }

@@ -119,6 +119,10 @@ func (s *Server) operation(r *Route) *huma.Operation {
 			"default":               {Description: "Error", Content: jsonContent(s.schemas.of(reflect.TypeFor[api.Error]()))},
 		},
 	}
+	if r.streams {
+		op.Responses[strconv.Itoa(http.StatusOK)] = &huma.Response{Description: http.StatusText(http.StatusOK),
+			Content: map[string]*huma.MediaType{EventStream: {Schema: &huma.Schema{Type: huma.TypeString}}}}
+	}
 	for i := range r.params {
 		p := &r.params[i]
 		if p.in == "peer" {

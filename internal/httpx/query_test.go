@@ -3,12 +3,14 @@ package httpx
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/principal"
 )
 
@@ -48,6 +50,29 @@ func TestQueriesMayBeRequiredAndFractions(t *testing.T) {
 			if !strings.Contains(got, part) {
 				t.Errorf("%s: got %s, want %s", query, got, want)
 			}
+		}
+	}
+}
+
+func TestOnlyWhatIsBrokenIsLoggedAsAnError(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{fault.Missing("Thing"), "INFO"},
+		{fmt.Errorf("ask: %w", fault.New(fault.Unavailable, "platform_halted", "halted")), "WARN"},
+		{fault.New(fault.Unavailable, "overloaded", "busy").Because(errors.New("deadlock")), "ERROR"},
+		{fault.New(fault.Unavailable, "not_ready", "no database"), "ERROR"},
+		{errors.New("nil map"), "ERROR"},
+	} {
+		var log bytes.Buffer
+		s, _ := testServer(t, func(o *Options) {
+			o.Log = slog.New(slog.NewJSONHandler(&log, nil))
+			o.Routes = append(o.Routes, Get("/fail", Public, func(context.Context, principal.Principal, *struct{}) (string, error) { return "", tt.err }))
+		})
+		do(s, "GET", "/fail", "")
+		if !strings.Contains(log.String(), `"level":"`+tt.want+`"`) {
+			t.Errorf("%v: got %s, want the level %s", tt.err, &log, tt.want)
 		}
 	}
 }

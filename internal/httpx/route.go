@@ -50,6 +50,8 @@ type Route struct {
 	serve  func(ctx context.Context, p principal.Principal, call *call) (Reply, error)
 	exempt bool // from the rate limit: probes
 	embed  ErrorMembers
+
+	streams bool // 200 with an event stream is among its successes
 }
 
 // Option adjusts a Route.
@@ -65,6 +67,10 @@ func Doc(summary string) Option { return func(r *Route) { r.Summary = summary } 
 func Returns[T any]() Option {
 	return func(r *Route) { r.output = reflect.TypeFor[T]() }
 }
+
+// Streams documents that the route answers 200 with an event stream, always or when the
+// client asks for one.
+func Streams() Option { return func(r *Route) { r.streams = true } }
 
 // Probe exempts a route from the rate limit.
 func Probe() Option { return func(r *Route) { r.exempt = true } }

@@ -38,6 +38,9 @@ func newSchemas() *schemas {
 // of returns the schema of t, by reference for named structs.
 func (s *schemas) of(t reflect.Type) *huma.Schema {
 	schema := s.registry.Schema(t, true, "")
+	if schema.Type == huma.TypeArray {
+		schema.Nullable = false // as in tuneField: a list is never null
+	}
 	s.tune(t, map[reflect.Type]bool{})
 	return schema
 }

@@ -375,7 +375,11 @@ func (x *exchange) end() {
 
 func (x *exchange) log(pattern string, elapsed time.Duration) {
 	level := slog.LevelInfo
-	if x.status >= 500 {
+	switch f := fault.As(x.err); {
+	case x.status < 500:
+	case f != nil && f.Kind == fault.Unavailable && f.Code != "not_ready" && f.Unwrap() == nil:
+		level = slog.LevelWarn // nothing is broken: halted by an administrator, shedding load
+	default:
 		level = slog.LevelError
 	}
 	log := x.server.options.Log

@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -48,13 +49,19 @@ func NewBatch[W any](size, bound, abreast int, run func(ctx context.Context, wor
 // others do not notice. A caller whose ctx ends leaves at once; work that was still
 // waiting is not done then, and that of a running batch may be. Unavailable, with a time
 // to come back, if too much is waiting.
-func (b *Batch[W]) Do(ctx context.Context, w W) error {
+func (b *Batch[W]) Do(ctx context.Context, w W) error { return b.do(ctx, w, b.bound) }
+
+// DoAnyway is Do for what ends work that was begun: it is done however much is waiting.
+// The caller bounds what is begun.
+func (b *Batch[W]) DoAnyway(ctx context.Context, w W) error { return b.do(ctx, w, math.MaxInt) }
+
+func (b *Batch[W]) do(ctx context.Context, w W, bound int) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	m := &member[W]{w, make(chan error, 1)}
 	b.mu.Lock()
-	if len(b.waiting) >= b.bound {
+	if len(b.waiting) >= bound {
 		b.mu.Unlock()
 		return fault.New(fault.Unavailable, "overloaded", "too much is waiting to be written, try again").After(time.Second)
 	}

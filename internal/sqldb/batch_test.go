@@ -108,6 +108,14 @@ func TestABatchIsWhatCameInDuringTheLast(t *testing.T) {
 	if f := fault.As(err); f == nil || f.Kind != fault.Unavailable || f.Code != "overloaded" || f.RetryAfter != time.Second {
 		t.Errorf("one too many: got %v, want overloaded", err)
 	}
+	late, stop := context.WithCancel(t.Context())
+	go func() { results <- b.DoAnyway(late, 9) }()
+	for waiting(t, b) != 6 {
+	}
+	stop()
+	if err := <-results; !errors.Is(err, context.Canceled) {
+		t.Errorf("one who ends what was begun: got %v, want it to wait", err)
+	}
 	leave()
 	if err := <-results; !errors.Is(err, context.Canceled) {
 		t.Errorf("one who left: got %v", err)

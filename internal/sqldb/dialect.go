@@ -26,6 +26,14 @@ func (d Dialect) ForUpdate() string {
 	return ""
 }
 
+// ForNoKeyUpdate is ForUpdate that lets others write rows which refer to these.
+func (d Dialect) ForNoKeyUpdate() string {
+	if d.postgres {
+		return "FOR NO KEY UPDATE"
+	}
+	return ""
+}
+
 // ForKeyShare is the suffix of a SELECT whose rows nobody may delete until the
 // transaction ends: rows that refer to them can be written. Others may do the same at the
 // same time, and change them.

@@ -74,6 +74,32 @@ func TestEveryRouteHasItsAccessClassAndItsDescription(t *testing.T) {
 	}
 }
 
+func TestTheDescriptionKnowsStreamsAndNoListsThatAreNull(t *testing.T) {
+	text := newWorld(t, nil).want(200, "GET", "/openapi.json", "", nil).body
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Responses map[string]struct {
+				Content map[string]struct{ Schema struct{ Type any } }
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if got := doc.Paths["/broker/logs"]["get"].Responses["200"].Content["application/json"].Schema.Type; got != "array" {
+		t.Errorf("the logs are %v, want array", got)
+	}
+	for path, method := range map[string]string{"/broker/invoke/stream": "post", "/personal/entities/{name}/messages": "post",
+		"/personal/entities/{name}/messages/{message_id}/events": "get"} {
+		if got := doc.Paths[path][method].Responses["200"].Content["text/event-stream"].Schema.Type; got != "string" {
+			t.Errorf("%s: the stream is not described", path)
+		}
+	}
+	if got := doc.Paths["/personal/entities/{name}/messages"]["post"].Responses["201"].Content; len(got) != 1 {
+		t.Errorf("the answer of a chat is described as %v", got)
+	}
+}
+
 func TestTheDocsPageLoadsNothingFromElsewhere(t *testing.T) {
 	w := newWorld(t, nil)
 	page := w.want(200, "GET", "/docs", "", nil)

@@ -25,6 +25,7 @@ func TestAHaltStopsInvocationsAndNothingElse(t *testing.T) {
 	root, ada := w.administrator(), w.signUp("ada")
 	agent := w.want(201, "POST", "/registry/agents", `{"name":"a","description":"b","endpoint":"https://a.example.invalid/"}`, ada.bearer())
 	invoke := fmt.Sprintf(`{"agent_id":%q,"input":{}}`, agent.text("agent_id"))
+	const toAgent = `{"jsonrpc":"2.0","id":1,"method":"message/send","params":{"message":{"kind":"message","messageId":"m","role":"user","parts":[{"kind":"text","text":"hi"}]}}}`
 	state := func(sentence string, halted bool) {
 		t.Helper()
 		for path, header := range map[string]http.Header{"/admin/platform/status": root.bearer(), "/safety/status": nil} {
@@ -39,6 +40,13 @@ func TestAHaltStopsInvocationsAndNothingElse(t *testing.T) {
 		for path, body := range map[string]string{"/broker/invoke": invoke, "/broker/invoke/stream": invoke} {
 			if got := w.want(status, "POST", path, body, ada.bearer()); halted && got.text("code") != "platform_halted" {
 				t.Errorf("%s: %s", sentence, got.body)
+			}
+		}
+		task := fmt.Sprintf(`{"params":{"network_id":%q,"sender_participant_id":%[1]q,"recipient_participant_id":%[1]q,"task":{}}}`, unknownID)
+		for path, body := range map[string]string{"/a2a/tasks/send": task, "/a2a/agents/" + agent.text("agent_id"): toAgent,
+			"/mcp": fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"invoke_agent","arguments":{"agent_id":%q,"input_data":{}}}}`, agent.text("agent_id"))} {
+			if got := w.send("POST", path, body, ada.bearer()); halted != (got.status == 503 && got.text("code") == "platform_halted") {
+				t.Errorf("%s: %s answers %d %s", sentence, path, got.status, got.body)
 			}
 		}
 		for _, path := range []string{"/registry/agents", "/registry/discover?query=a", "/conversations", "/broker/logs", "/health"} {

@@ -142,7 +142,7 @@ func (s *Service) build() error {
 		Registry: httpapi.Registry{Service: agents, Vault: s.vault},
 		Personal: httpapi.Personal{Service: s.personal},
 		A2A: httpapi.A2A{BaseURL: cfg.BaseURL, Version: d.Version,
-			Service: a2a.New(a2a.Config{Registry: agents, URLs: urls, Fetcher: cardFetcher{s.outbound}, Broker: messages{invocations}, Log: d.Log})},
+			Service: a2a.New(a2a.Config{Registry: agents, URLs: urls, Fetcher: cardFetcher{s.outbound}, Broker: messages{invocations}, Platform: s.platform, Log: d.Log})},
 		Broker:       httpapi.Broker{Service: invocations},
 		Conversation: httpapi.Conversation{Service: conversation.New(s.store, d.Now), Broker: invocations},
 		Integration:  httpapi.Integration{Service: integration.NewService(s.store, s.auth, d.Now), Auth: s.auth},

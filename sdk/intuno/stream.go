@@ -102,7 +102,8 @@ type Event struct {
 // returned an error.
 type Stream struct {
 	client *Client
-	ctx    context.Context
+	ctx    context.Context         // of all connections, and of the waits between them
+	stop   context.CancelCauseFunc // ends ctx
 	decode func(raw rawEvent) (e Event, last bool, err error)
 	resume func(last int64) *request // nil: a broken stream is not resumed
 	events *eventReader
@@ -118,9 +119,11 @@ type Stream struct {
 // stream sends r and returns its events.
 func (c *Client) stream(ctx context.Context, r *request, decode func(rawEvent) (Event, bool, error)) (*Stream, error) {
 	r.accept = eventStream
-	s := &Stream{client: c, ctx: ctx, decode: decode}
-	err := c.retry(ctx, r, func() error { return s.connect(r) })
+	s := &Stream{client: c, decode: decode}
+	s.ctx, s.stop = context.WithCancelCause(ctx)
+	err := c.retry(s.ctx, r, func() error { return s.connect(r) })
 	if err != nil {
+		s.stop(nil)
 		return nil, err
 	}
 	return s, nil
@@ -159,6 +162,7 @@ func (s *Stream) Next() (Event, error) {
 			s.err = io.EOF
 		}
 		s.hangUp(false)
+		s.stop(errClosed)
 	}
 	return e, err
 }
@@ -218,6 +222,9 @@ func (s *Stream) hangUp(closed bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = s.closed || closed
+	if s.closed {
+		s.stop(errClosed)
+	}
 	if s.feed != nil {
 		_ = s.feed.Close() // it was only read
 	}

@@ -355,3 +355,25 @@ func TestCloseAndTheContextEndAStreamThatWaits(t *testing.T) {
 		}
 	}
 }
+
+func TestCloseEndsTheWaitForAnotherConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		c := newClient(t, "https://intuno.test", WithTransport(transport(func(*http.Request) (*http.Response, error) {
+			calls++
+			return sse(strings.NewReader(frames(1, 1))), nil
+		})))
+		s, err := c.StreamMessage(t.Context(), "aria", "hi")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Next(); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		time.AfterFunc(time.Second, func() { _ = s.Close() }) // frames ask for a wait of 2 s
+		if _, err := s.Next(); !errors.Is(err, errClosed) || time.Since(began) != time.Second || calls != 1 {
+			t.Errorf("got %v after %v and %d requests, want the end at once", err, time.Since(began), calls)
+		}
+	})
+}

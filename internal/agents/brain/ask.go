@@ -28,6 +28,9 @@ const (
 	leastAttempt = 3 * time.Second
 )
 
+// declined is the failure of an agent that is there for something else.
+const declined = "the agent takes no such input"
+
 const help = "What I can do myself: \"remember city: Rome\", \"recall city\", \"recall\", \"forget city\" and \"time\"."
 
 // ask lets the network answer: the best agent that fits, and if it fails the next. It
@@ -65,7 +68,12 @@ func (r *Router) ask(ctx context.Context, t Turn, out Sink, text string) (string
 		if err != nil || failure == "" {
 			return reply, err
 		}
-		failures = append(failures, fmt.Sprintf("%s: %s", label(agent), failure))
+		if failure != declined {
+			failures = append(failures, fmt.Sprintf("%s: %s", label(agent), failure))
+		}
+	}
+	if len(failures) == 0 {
+		return "I know no agent for that. " + help, nil
 	}
 	return "I found agents for that, but none of them answered. " + strings.Join(failures, "; ") + ".", nil
 }
@@ -138,6 +146,9 @@ func (r *Router) invoke(ctx, end context.Context, t Turn, out Sink, a Agent) (re
 		outcome, err := r.Network.Invoke(limited, t.acting(), a.ID, input)
 		if err != nil {
 			return "", late(ctx, err)
+		}
+		if outcome.Declined {
+			return "", fault.New(fault.Upstream, "brain_error", declined)
 		}
 		if !outcome.OK {
 			return "", fault.New(fault.Upstream, "brain_error", "%s", outcome.Failed)

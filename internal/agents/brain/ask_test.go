@@ -66,6 +66,7 @@ func answers(texts map[string]string) func(context.Context, string) (brain.Outco
 var both = []string{entity.ToolDiscover, entity.ToolInvoke}
 
 func TestTheRouterAsksTheBestAgentThatFits(t *testing.T) {
+	w := newWorld(t)
 	hosted := agent("entity", 0.1)
 	hosted.Hosted = true
 	unknownDistance := agent("degraded", 0)
@@ -93,6 +94,14 @@ func TestTheRouterAsksTheBestAgentThatFits(t *testing.T) {
 		{name: "at most three", tools: both, network: network{found: []brain.Agent{agent("a", 1), agent("b", 1), agent("c", 1), agent("d", 1), agent("e", 1)},
 			invoke: func(context.Context, string) (brain.Outcome, error) { return failed("It broke.") }}, invoked: "a b c",
 			say: "say I found agents for that, but none of them answered. A: It broke; B: It broke; C: It broke."},
+		{name: "who takes no such input does not fit", tools: both, network: network{found: []brain.Agent{agent("a", 1), agent("b", 1)},
+			invoke: func(context.Context, string) (brain.Outcome, error) {
+				return brain.Outcome{Failed: "Agent answered with an error", Declined: true}, nil
+			}}, invoked: "a b", say: help("I know no agent for that.")},
+		{name: "a failure is told without who takes no such input", tools: both, network: network{found: []brain.Agent{agent("a", 1), agent("b", 1)},
+			invoke: func(_ context.Context, slug string) (brain.Outcome, error) {
+				return brain.Outcome{Failed: "It broke.", Declined: slug == "a"}, nil
+			}}, invoked: "a b", say: "say I found agents for that, but none of them answered. B: It broke."},
 		{name: "a refusal of wisdom is a failure", tools: both, network: network{found: []brain.Agent{agent("a", 1)},
 			invoke: func(context.Context, string) (brain.Outcome, error) {
 				return brain.Outcome{}, fault.New(fault.Unavailable, "x", "the network is halted")
@@ -111,7 +120,6 @@ func TestTheRouterAsksTheBestAgentThatFits(t *testing.T) {
 			say:     `say B could help with that, but I am not allowed to ask: my tools do not include "invoke_agent".`},
 		{name: "the owner does", tools: both, network: network{found: []brain.Agent{private}}, invoked: "private", say: "say from private"},
 	} {
-		w := newWorld(t)
 		w.entity.Tools, w.router.Network = test.tools, &test.network
 		var out notes
 		turn := brain.Turn{Entity: w.entity, Content: " weather <in> Rome? ", Depth: 3, Request: "r-1", Stranger: test.stranger}
@@ -173,6 +181,8 @@ func TestTheQueryIsCutOnCharacters(t *testing.T) {
 }
 
 func TestInputKeys(t *testing.T) {
+	w := newWorld(t)
+	w.entity.Tools = both
 	for schema, want := range map[string]string{
 		``:     "message",
 		`{}`:   "message",
@@ -191,8 +201,6 @@ func TestInputKeys(t *testing.T) {
 		`{"properties":{"city":true},"required":["city"]}`:                                                        "message",
 		`{"properties":{"Message":{}},"required":[]}`:                                                             "message",
 	} {
-		w := newWorld(t)
-		w.entity.Tools = both
 		a := agent("a", 0)
 		a.InputSchema = []byte(schema)
 		n := &network{found: []brain.Agent{a}}
@@ -205,6 +213,8 @@ func TestInputKeys(t *testing.T) {
 }
 
 func TestReplyKeys(t *testing.T) {
+	w := newWorld(t)
+	w.entity.Tools = both
 	for data, want := range map[string]string{
 		`{"result":"i","output":"h","answer":"g","content":"f","text":"e","message":"d","response":"b","reply":"a"}`: "a",
 		`{"result":"i","output":"h","response":"b"}`:                                                                 "b",
@@ -215,8 +225,6 @@ func TestReplyKeys(t *testing.T) {
 		`{}`:                                                                                                         `{}`,
 		``:                                                                                                           `{}`,
 	} {
-		w := newWorld(t)
-		w.entity.Tools = both
 		w.router.Network = &network{found: []brain.Agent{agent("a", 0)}, invoke: func(context.Context, string) (brain.Outcome, error) {
 			return brain.Outcome{OK: true, Data: []byte(data)}, nil
 		}}

@@ -36,6 +36,9 @@ type Outcome struct {
 	OK     bool
 	Data   []byte // JSON object that the agent answered
 	Failed string // if not OK: why, a fixed text of the broker
+	// Declined says of one that is not OK that the agent was reached and takes no such
+	// input: it answered 400 or 422.
+	Declined bool
 }
 
 // Network is the agents that an entity may find and ask. What cannot be done is a fault

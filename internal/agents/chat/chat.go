@@ -19,6 +19,9 @@ import (
 const (
 	// DefaultTurnTimeout is the longest turn.
 	DefaultTurnTimeout = 55 * time.Second
+	// DefaultCallTimeout is a little less than the 25 s after which the broker and
+	// network calls give up (contract §5.3, 6.5): a late answer helps nobody.
+	DefaultCallTimeout = 24 * time.Second
 	// Lease is how long a turn survives the silence of its node. Clocks of nodes
 	// that share a database must agree to about half of it.
 	Lease = 5 * time.Second
@@ -41,6 +44,9 @@ type Options struct {
 	Now         clock.Now
 	Log         *slog.Logger
 	TurnTimeout time.Duration // 0: DefaultTurnTimeout
+	// CallTimeout bounds the turn of a delivery that somebody waits for, if that is
+	// less than TurnTimeout. 0: DefaultCallTimeout
+	CallTimeout time.Duration
 	// Grace is how long turns may run on after Drain.
 	Grace time.Duration
 	// Shared says that other nodes may use the same database. Otherwise every
@@ -71,6 +77,9 @@ type Service struct {
 func New(o Options) *Service {
 	if o.TurnTimeout == 0 {
 		o.TurnTimeout = DefaultTurnTimeout
+	}
+	if o.CallTimeout == 0 {
+		o.CallTimeout = DefaultCallTimeout
 	}
 	return &Service{Options: o, store: o.Store, node: id.New[string](), hub: newHub(),
 		running: map[id.Message]*run{},
@@ -140,7 +149,11 @@ func (s *Service) start(ctx context.Context, owner id.User, name string, t brain
 	if t.Stranger {
 		t.Entity = t.Entity.ForStranger()
 	}
-	s.begin(turnCtx, r, t, accepted.Created)
+	limit := s.TurnTimeout
+	if d := start.Delivery; d != nil && d.Kind != NetworkSend {
+		limit = min(limit, s.CallTimeout)
+	}
+	s.begin(turnCtx, r, t, accepted.Created, limit)
 	return accepted, r, nil
 }
 

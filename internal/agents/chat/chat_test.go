@@ -540,3 +540,26 @@ func TestLimitsOfWhatABrainSays(t *testing.T) {
 		}
 	})
 }
+
+// A caller gives up after 25 s: a turn that it waits for must not keep the entity busy
+// for longer, one that nobody waits for may.
+func TestADeliveryThatSomebodyWaitsForHasLessTime(t *testing.T) {
+	onBoth(t, func(w *world) {
+		b, _, release := blocked()
+		defer close(release)
+		s := w.node(b, func(o *chat.Options) { o.CallTimeout, o.TurnTimeout = 50*time.Millisecond, time.Minute })
+		p := ada
+		for _, kind := range []chat.Kind{chat.Invoke, chat.NetworkCall} {
+			_, err := s.Deliver(t.Context(), p, "aria", chat.Delivery{ID: id.New[string](), Kind: kind, Caller: ada.User, Input: []byte(`{"message":"hello"}`)})
+			if !fault.HasCode(err, "turn_timeout") {
+				t.Errorf("%s: got %v, want turn_timeout", kind, err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		_, err := s.Deliver(ctx, p, "aria", chat.Delivery{ID: id.New[string](), Kind: chat.NetworkSend, Caller: ada.User, Input: []byte(`{"content":"hello"}`)})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("message: got %v, want the end of the caller's patience", err)
+		}
+	})
+}

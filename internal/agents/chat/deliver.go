@@ -28,6 +28,13 @@ const (
 // MaxDepth is the largest depth that a delivery may have. Wisdom goes no deeper than 8.
 const MaxDepth = 64
 
+// How many deliveries are kept of an entity, the newest ones. Anybody may invoke a public
+// agent, so without a bound anybody could fill the disk of the host.
+const (
+	KeptDeliveries    = 500
+	KeptDeliveryBytes = 16 << 20 // of inputs and answers
+)
+
 // Delivery is something that an agent network says to an entity. Wisdom has checked who
 // may do so.
 type Delivery struct {
@@ -80,10 +87,11 @@ type StoredDelivery struct {
 }
 
 // Deliver runs a turn for a delivery and returns what the entity says to it; nil is
-// nothing. The first answer to an id is the answer to every later delivery with that id;
-// one that comes while the first runs waits for it. A turn that failed, or that a crash
-// interrupted, is run again. If the caller leaves (ctx ends) the turn goes on, and its
-// answer is kept. Faults: as Send and Sent.Wait.
+// nothing. The first answer to an id is the answer to every later delivery with that id,
+// until KeptDeliveries newer ones have come; one that comes while the first runs waits
+// for it. A turn that failed, or that a crash interrupted, is run again. If the caller
+// leaves (ctx ends) the turn goes on, and its answer is kept. Faults: as Send and
+// Sent.Wait.
 func (s *Service) Deliver(ctx context.Context, p principal.Principal, name string, d Delivery) (*string, error) {
 	now := s.Now()
 	t := brain.Turn{Message: id.New[id.Message](), Content: d.text(), Depth: d.Depth, Request: p.Request, Stranger: d.Caller != p.User}

@@ -72,14 +72,14 @@ func (s *Service) leave(r *run) {
 	}
 }
 
-// begin runs an accepted turn in the background.
-func (s *Service) begin(ctx context.Context, r *run, t brain.Turn, created time.Time) {
+// begin runs an accepted turn in the background, at most for the time limit.
+func (s *Service) begin(ctx context.Context, r *run, t brain.Turn, created time.Time, limit time.Duration) {
 	s.mu.Lock()
 	r.entity = t.Entity.ID
 	s.mu.Unlock()
 	go func() {
 		defer s.leave(r)
-		limited, cancel := context.WithTimeoutCause(ctx, s.TurnTimeout, errTimeout)
+		limited, cancel := context.WithTimeoutCause(ctx, limit, errTimeout)
 		defer cancel()
 		out := &sink{service: s, run: r}
 		err := s.think(limited, t, out)

@@ -111,15 +111,17 @@ type Store interface {
 	// AppendEvent numbers the event and keeps it. ErrLost if the holder lost the turn.
 	AppendEvent(ctx context.Context, h Holder, e Event) (int64, error)
 	// EndTurn keeps the last event, the reply, the status of the message or delivery
-	// and what is answered to the Idempotency-Key, in one transaction. ErrLost if it is
-	// not the caller's to end.
+	// and what is answered to the Idempotency-Key, in one transaction, and drops what the
+	// entity has beyond KeptDeliveries and KeptDeliveryBytes. ErrLost if it is not the
+	// caller's to end.
 	EndTurn(ctx context.Context, e Ending) error
 
 	// RenewLeases renews every turn that the node runs, and names them.
 	RenewLeases(ctx context.Context, node string, until time.Time) ([]Holder, error)
 	// LapsedTurns lists turns of nodes other than except whose lease ended.
 	LapsedTurns(ctx context.Context, at time.Time, except string, limit int) ([]Holder, error)
-	// SweepEvents drops the events of up to limit turns that ended before the time.
+	// SweepEvents drops the events of up to limit turns that ended before the time, and
+	// what else there is of turns that were for a delivery.
 	SweepEvents(ctx context.Context, before time.Time, limit int) (int, error)
 
 	// Delivery is the state of a delivery to the entity.

@@ -55,8 +55,8 @@ func New(store Store, now clock.Now) *Service {
 }
 
 // Visitor takes the parts of an export in order: Entity once, then every memory by
-// key, then every message from old to new, then every delivery likewise. An error ends
-// the export.
+// key, then every message from old to new, then every delivery likewise, whose Caller is
+// "" if it is not the owner. An error ends the export.
 type Visitor interface {
 	Entity(e entity.Entity, at time.Time) error
 	Memory(m memory.Memory) error
@@ -136,10 +136,13 @@ func deliveries(ctx context.Context, snapshot Snapshot, v Visitor) error {
 			return err
 		}
 		for _, d := range list {
+			last = d
+			if d.Caller != snapshot.Entity().Owner {
+				d.Caller = "" // an agent's owner does not learn who calls it (contract §5.3, 5.6)
+			}
 			if err := v.Delivery(d); err != nil {
 				return err
 			}
-			last = d
 		}
 		if len(list) < deliveryPage {
 			return nil

@@ -75,6 +75,11 @@ func (a *API) deliver(ctx context.Context, p principal.Principal, in *deliverInp
 }
 
 func wireDelivery(d chat.StoredDelivery) api.Delivery {
-	return api.Delivery{ID: d.ID, Kind: string(d.Kind), CallerUserID: string(d.Caller), Depth: d.Depth, Input: d.Input, Content: d.Content,
+	var caller *string
+	if d.Caller != "" {
+		known := string(d.Caller)
+		caller = &known
+	}
+	return api.Delivery{ID: d.ID, Kind: string(d.Kind), CallerUserID: caller, Depth: d.Depth, Input: d.Input, Content: d.Content,
 		Status: string(d.Status), Error: d.Error, CreatedAt: api.At(d.Created), CompletedAt: api.AtPtr(d.Completed)}
 }

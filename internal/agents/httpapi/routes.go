@@ -37,9 +37,9 @@ func (a *API) Routes() []httpx.Route {
 		httpx.Post("/entities/{name}/pause", httpx.Host, a.pauseEntity, httpx.Doc("Take no more messages")),
 		httpx.Post("/entities/{name}/resume", httpx.Host, a.resumeEntity, httpx.Doc("Take messages again")),
 
-		httpx.Post("/entities/{name}/chat", httpx.Host, a.sendMessage, created, httpx.Returns[api.ChatAnswer](), httpx.Doc("Send a message and wait for the reply, or stream it")),
+		httpx.Post("/entities/{name}/chat", httpx.Host, a.sendMessage, created, httpx.Returns[api.ChatAnswer](), httpx.Streams(), httpx.Doc("Send a message and wait for the reply, or stream it")),
 		httpx.Get("/entities/{name}/chat", httpx.Host, a.listMessages, httpx.Doc("Read the history, newest page first")),
-		httpx.Get("/entities/{name}/chat/{message_id}/events", httpx.Host, a.followTurn, httpx.Doc("Follow a turn as an event stream")),
+		httpx.Get("/entities/{name}/chat/{message_id}/events", httpx.Host, a.followTurn, httpx.Streams(), httpx.Doc("Follow a turn as an event stream")),
 
 		httpx.Get("/entities/{name}/memories", httpx.Host, a.listMemories, httpx.Doc("List what the entity remembers, by key")),
 		httpx.Delete("/entities/{name}/memories", httpx.Host, a.deleteMemories, httpx.Doc("Forget everything")),

@@ -40,6 +40,7 @@ type Job struct {
 	Wanted   Wanted
 	Revision int64    // of what is wanted
 	Agent    id.Agent // in the registry; "": not known
+	Stale    bool     // the agent is that of a deleted entity of the same name: it goes first
 	Attempts int      // since the last change or success, this one included
 	Claim    string   // names the attempt: the fence of what it writes
 }

@@ -17,7 +17,7 @@ import (
 // How the registry is told.
 const (
 	workers = 2 // of a process
-	// attemptTimeout bounds one attempt, at most three requests. It is less than
+	// attemptTimeout bounds one attempt, at most five requests. It is less than
 	// the lease, so that no two attempts work on one job at a time.
 	attemptTimeout = 20 * time.Second
 	lease          = time.Minute
@@ -142,10 +142,24 @@ func (w *Worker) claim(ctx context.Context) (Job, bool, error) {
 	return w.Store.ClaimRegistration(ctx, id.New[string](), now, now.Add(lease))
 }
 
-// attempt makes the registry say what is wanted. An agent whose id is not known, or that
-// somebody removed, is found by registering it: that has the same effect however often
-// it is done.
+// attempt makes the registry say what is wanted. A new entity does not take over the agent
+// of a deleted one, which may be public, and has its ratings.
 func (w *Worker) attempt(ctx context.Context, j *Job) error {
+	if j.Stale && j.Wanted != Removed {
+		former := *j
+		former.Wanted = Removed
+		err := w.tell(ctx, &former)
+		if j.Agent, j.Stale = former.Agent, err != nil; err != nil {
+			return fmt.Errorf("make room: %w", err)
+		}
+	}
+	return w.tell(ctx, j)
+}
+
+// tell is an attempt without regard to former entities. An agent whose id is not known, or
+// that somebody removed, is found by registering it: that has the same effect however often
+// it is done.
+func (w *Worker) tell(ctx context.Context, j *Job) error {
 	if j.Agent != "" {
 		err := w.change(ctx, j)
 		if !fault.Is(err, fault.NotFound) {

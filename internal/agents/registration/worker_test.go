@@ -223,6 +223,7 @@ func (w *world) pending() (n int) {
 }
 
 func TestTheRegistryFollowsTheEntity(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(w *world) {
 		worker := w.worker()
 		for _, step := range []struct{ change, want, calls string }{
@@ -260,6 +261,7 @@ func TestTheRegistryFollowsTheEntity(t *testing.T) {
 }
 
 func TestWhatWasNeverToldNeedsNoRemoval(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(w *world) {
 		w.create(ada, "aria")
 		w.change(ada, "aria", "delete")
@@ -270,25 +272,28 @@ func TestWhatWasNeverToldNeedsNoRemoval(t *testing.T) {
 }
 
 func TestAnAnswerThatWasLostIsFoundAgain(t *testing.T) {
+	t.Parallel()
 	lost := errors.New("connection reset")
-	for _, test := range []struct{ change, want string }{{"pause", "aria false"}, {"delete", "absent"}, {"Aria", "Aria true"}} {
-		onBoth(t, func(w *world) {
-			worker := w.worker()
+	onBoth(t, func(w *world) {
+		worker := w.worker()
+		for _, test := range []struct{ change, want string }{{"pause", "aria false"}, {"delete", "absent"}, {"Aria", "Aria true"}} {
+			owner := principal.Principal{User: id.New[id.User](), Via: principal.Host}
 			w.registry.fail = func(string) (error, error) { return nil, lost } // done, but nobody hears of it
-			w.create(ada, "aria")
+			w.create(owner, "aria")
 			if did, err := worker.Step(w.t.Context()); !did || !errors.Is(err, lost) {
 				w.t.Fatalf("got %v, %v", did, err)
 			}
-			w.want(ada, "aria", "aria true")
-			w.change(ada, "aria", test.change)
+			w.want(owner, "aria", "aria true")
+			w.change(owner, "aria", test.change)
 			w.registry.fail = nil
 			w.settle(worker)
-			w.want(ada, "aria", test.want)
-		})
-	}
+			w.want(owner, "aria", test.want)
+		}
+	})
 }
 
 func TestAnAgentThatSomebodyRemovedComesBack(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(w *world) {
 		worker := w.worker()
 		w.create(ada, "aria")
@@ -308,6 +313,7 @@ func TestAnAgentThatSomebodyRemovedComesBack(t *testing.T) {
 }
 
 func TestAnyOrderOfChangesAndFailuresEndsRight(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(w *world) {
 		dice := rand.New(rand.NewPCG(1, 2))
 		away := errors.New("away")
@@ -347,6 +353,7 @@ func TestAnyOrderOfChangesAndFailuresEndsRight(t *testing.T) {
 }
 
 func TestWhatChangesDuringAnAttemptIsDoneNext(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(w *world) {
 		worker := w.worker()
 		w.create(ada, "aria")
@@ -360,6 +367,7 @@ func TestWhatChangesDuringAnAttemptIsDoneNext(t *testing.T) {
 }
 
 func TestACrashedAttemptIsRepeatedAfterItsLease(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(w *world) {
 		w.create(ada, "aria")
 		if _, found, err := w.rows.ClaimRegistration(w.t.Context(), "dead", w.now.Now(), w.now.Now().Add(time.Minute)); err != nil || !found {
@@ -377,29 +385,135 @@ func TestACrashedAttemptIsRepeatedAfterItsLease(t *testing.T) {
 // A process that was suspended during its attempt comes back after another has done newer
 // things: its late call must not be the last word.
 func TestALateAttemptIsSetRight(t *testing.T) {
-	for _, change := range []string{"pause", "delete"} {
-		onBoth(t, func(w *world) {
-			slow, other := w.worker(), w.worker()
-			w.create(ada, "aria")
+	t.Parallel()
+	onBoth(t, func(w *world) {
+		slow, other := w.worker(), w.worker()
+		for change, want := range map[string]string{"pause": "aria false", "delete": "absent"} {
+			owner := principal.Principal{User: id.New[id.User](), Via: principal.Host}
+			w.create(owner, "aria")
 			w.registry.hook = func(string) {
 				w.registry.hook = nil
 				w.now.Add(2 * time.Minute) // longer than the lease
-				w.change(ada, "aria", change)
+				w.change(owner, "aria", change)
 				w.settle(other)
 			}
 			if did, err := slow.Step(w.t.Context()); !did || err != nil {
 				w.t.Errorf("got %v, %v", did, err)
 			}
 			w.settle(other)
-			w.want(ada, "aria", map[string]string{"pause": "aria false", "delete": "absent"}[change])
+			w.want(owner, "aria", want)
 			if n := w.pending(); n != 0 {
 				w.t.Errorf("%d rows are pending", n)
 			}
-		})
-	}
+		}
+	})
+}
+
+// An entity that is made under the name of a deleted one is not that one: its agent must
+// not be public because the other was.
+func TestANewEntityGetsAnAgentOfItsOwn(t *testing.T) {
+	t.Parallel()
+	lost := errors.New("connection reset")
+	onBoth(t, func(w *world) {
+		worker := w.worker()
+		agent := func() id.Agent {
+			w.t.Helper()
+			w.pass()
+			w.settle(worker)
+			w.want(ada, "aria", "aria true")
+			return w.registry.agents[string(ada.User)+"/aria"].id
+		}
+		again := func() { w.change(ada, "aria", "delete"); w.change(ada, "aria", "create") }
+		w.create(ada, "aria")
+		former := agent()
+		for _, test := range []struct {
+			name  string
+			begin func()
+			calls string
+		}{
+			{"at once", again, "[remove register aria]"},
+			{"twice", func() { again(); again() }, "[remove register aria]"},
+			{"and changed", func() { again(); w.change(ada, "aria", "pause"); w.change(ada, "aria", "resume") }, "[remove register aria]"},
+			{"during the removal", func() {
+				w.change(ada, "aria", "delete")
+				w.registry.hook = func(string) { w.registry.hook = nil; w.change(ada, "aria", "create") }
+			}, "[remove register aria]"},
+			{"during a registration", func() {
+				w.change(ada, "aria", "Title")
+				w.registry.hook = func(string) { w.registry.hook = nil; again() }
+			}, "[update Title true remove register aria]"},
+			{"the removal is refused", func() {
+				w.registry.fail = func(string) (error, error) { w.registry.fail = nil; return lost, nil }
+				again()
+				_, _ = worker.Step(w.t.Context())
+			}, "[remove remove register aria]"},
+			{"the registration is refused", func() {
+				w.registry.fail = func(call string) (error, error) {
+					if call == "remove" {
+						return nil, nil
+					}
+					w.registry.fail = nil
+					return lost, nil
+				}
+				again()
+				_, _ = worker.Step(w.t.Context())
+			}, "[remove register aria register aria]"},
+			{"the answer of the removal is lost", func() {
+				w.registry.fail = func(string) (error, error) { w.registry.fail = nil; return nil, lost }
+				again()
+				_, _ = worker.Step(w.t.Context())
+			}, "[remove remove register aria remove register aria]"},
+		} {
+			w.registry.calls = nil
+			test.begin()
+			now := agent()
+			if got := fmt.Sprint(w.registry.calls); now == former || got != test.calls {
+				w.t.Errorf("%s: got agent %s after %s, calls %s, want %s", test.name, now, former, got, test.calls)
+			}
+			former = now
+		}
+		if n := w.pending(); n != 0 {
+			w.t.Errorf("%d rows are pending", n)
+		}
+	})
+}
+
+// The late call may also come between that of the attempt that has the job now and its
+// settling.
+func TestALateAttemptDuringAnotherIsSetRight(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(w *world) {
+		worker := w.worker()
+		w.create(ada, "aria")
+		w.settle(worker)
+		w.change(ada, "aria", "Title")
+		late, found, err := w.rows.ClaimRegistration(w.t.Context(), "late", w.now.Now(), w.now.Now().Add(time.Minute))
+		if err != nil || !found {
+			w.t.Fatalf("got %v, %v", found, err)
+		}
+		w.now.Add(2 * time.Minute)
+		w.change(ada, "aria", "pause")
+		now, found, err := w.rows.ClaimRegistration(w.t.Context(), "now", w.now.Now(), w.now.Now().Add(time.Minute))
+		if err != nil || !found {
+			w.t.Fatalf("got %v, %v", found, err)
+		}
+		ctx := w.t.Context()
+		if err := errors.Join(w.registry.Update(ctx, ada.User, now.Agent, "Title", false), w.registry.Update(ctx, ada.User, late.Agent, "Title", true)); err != nil {
+			w.t.Fatal(err)
+		}
+		if err := w.rows.SettleRegistration(ctx, late); !errors.Is(err, registration.ErrLost) {
+			w.t.Errorf("the late attempt: got %v", err)
+		}
+		if err := w.rows.SettleRegistration(ctx, now); err != nil {
+			w.t.Errorf("the other: %v", err)
+		}
+		w.settle(worker)
+		w.want(ada, "aria", "Title false")
+	})
 }
 
 func TestManyNodesDoEachJobOnce(t *testing.T) {
+	t.Parallel()
 	testkit.Engines(t, func(t *testing.T, open func() string) {
 		url := open()
 		first := newWorld(t, url)
@@ -432,11 +546,14 @@ func TestManyNodesDoEachJobOnce(t *testing.T) {
 }
 
 func TestFailuresAreRepeatedLessAndLess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, testkit.SQLite(t))
+	worker := w.worker()
 	for _, test := range []struct {
 		name           string
 		err            error
 		stops          bool          // the worker rests
-		least, longest time.Duration // of the waits, while it fails 30 times
+		least, longest time.Duration // of the waits, while it fails 12 times
 	}{
 		{"wisdom is away", fault.New(fault.Upstream, "x", "x"), true, time.Second, 5 * time.Minute},
 		{"the network breaks", errors.New("reset"), true, time.Second, 5 * time.Minute},
@@ -445,12 +562,10 @@ func TestFailuresAreRepeatedLessAndLess(t *testing.T) {
 		{"the owner is deactivated", fault.Missing("User"), false, 30 * time.Minute, time.Hour},
 		{"too often", fault.New(fault.RateLimited, "x", "x").After(40 * time.Second), false, 20 * time.Second, 5 * time.Minute},
 	} {
-		w := newWorld(t, testkit.SQLite(t))
-		worker := w.worker()
 		w.registry.fail = func(string) (error, error) { return test.err, nil }
 		w.create(ada, "aria")
 		last := time.Duration(0)
-		for range 30 {
+		for range 12 {
 			did, err := worker.Step(t.Context())
 			if !did || (err != nil) != test.stops {
 				t.Fatalf("%s: got %v, %v", test.name, did, err)
@@ -468,6 +583,8 @@ func TestFailuresAreRepeatedLessAndLess(t *testing.T) {
 		w.pass()
 		w.settle(worker)
 		w.want(ada, "aria", "aria true") // it never gives up
+		w.change(ada, "aria", "delete")
+		w.settle(worker)
 	}
 }
 
@@ -482,6 +599,7 @@ func (w *world) wait() time.Duration {
 }
 
 func TestOneBadEntityDoesNotHinderOthers(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(w *world) {
 		w.registry.fail = func(call string) (error, error) {
 			if call == "register bad" {
@@ -500,6 +618,7 @@ func TestOneBadEntityDoesNotHinderOthers(t *testing.T) {
 }
 
 func TestRunWorksWhenWokenAndJoins(t *testing.T) {
+	t.Parallel()
 	url := testkit.SQLite(t)
 	synctest.Test(t, func(t *testing.T) { // time passes at once; a goroutine that is left over fails the test
 		w := newWorld(t, url)
@@ -510,14 +629,14 @@ func TestRunWorksWhenWokenAndJoins(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- worker.Run(ctx) }()
 		w.create(ada, "aria")
-		time.Sleep(10 * time.Minute)
-		if n := w.registry.count(); n < 5 || n > 20 {
-			t.Errorf("%d attempts in 10 minutes while wisdom is away", n)
+		time.Sleep(4 * time.Minute)
+		if n := w.registry.count(); n < 5 || n > 15 {
+			t.Errorf("%d attempts in 4 minutes while wisdom is away", n)
 		}
 		w.registry.mu.Lock()
 		w.registry.fail = nil
 		w.registry.mu.Unlock()
-		time.Sleep(10 * time.Minute)
+		time.Sleep(5 * time.Minute)
 		w.want(ada, "aria", "aria true")
 		began := time.Now()
 		w.change(ada, "aria", "pause")
@@ -535,6 +654,7 @@ func TestRunWorksWhenWokenAndJoins(t *testing.T) {
 }
 
 func TestEntitiesOfTheVersionBeforeAreRegistered(t *testing.T) {
+	t.Parallel()
 	testkit.Engines(t, func(t *testing.T, open func() string) {
 		url := open()
 		first, err := fs.ReadFile(store.Migrations(), "00001_entities.sql")

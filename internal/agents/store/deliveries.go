@@ -36,7 +36,7 @@ func insertDelivery(ctx context.Context, q *query.Queries, start chat.Start, of 
 	}
 	return errors.Join(
 		q.PutDelivery(ctx, query.PutDeliveryParams{EntityID: string(of), ID: d.ID, OwnerID: string(start.Owner), TurnID: string(start.Message),
-			Kind: string(d.Kind), CallerID: string(d.Caller), Depth: int64(d.Depth), Input: string(d.Input), CreatedUs: clock.Micros(start.Now)}),
+			Kind: string(d.Kind), CallerID: string(d.Caller), Depth: int64(d.Depth), Input: string(d.Input), Size: int64(len(d.Input)), CreatedUs: clock.Micros(start.Now)}),
 		insertRunning(ctx, q, start, of, started, &d.ID),
 	)
 }

@@ -15,6 +15,7 @@ var (
 	queryName = regexp.MustCompile(`(?m)^-- name: (\w+) `)
 	queryText = regexp.MustCompile("(?s)= `-- name: (\\w+) :\\w+\n(.*?)`")
 	parameter = regexp.MustCompile(`\$\d+`)
+	found     = regexp.MustCompile(`^SCAN (kept|\(subquery-\d+\))$`) // what a sub-query found is no table
 )
 
 // Nothing that runs every second or on a request may read a whole table.
@@ -47,7 +48,7 @@ func TestEveryStatementUsesAnIndex(t *testing.T) {
 				if err := rows.Scan(&a, &b, &c, &step); err != nil {
 					t.Fatal(err)
 				}
-				if strings.HasPrefix(step, "SCAN ") {
+				if strings.HasPrefix(step, "SCAN ") && !found.MatchString(step) {
 					t.Errorf("%s: %s", query[1], step)
 				}
 			}

@@ -41,7 +41,7 @@ func (s *Store) ClaimRegistration(ctx context.Context, claim string, now, lease 
 		return registration.Job{}, false, wrap("claim registration", err)
 	}
 	j := registration.Job{Owner: id.User(row.OwnerID), Entity: row.Name, Title: row.DisplayName, Wanted: registration.Wanted(row.Wanted),
-		Revision: row.Revision, Attempts: int(row.Attempts), Claim: claim}
+		Revision: row.Revision, Stale: row.Stale, Attempts: int(row.Attempts), Claim: claim}
 	if row.AgentID != nil {
 		j.Agent = id.Agent(*row.AgentID)
 	}
@@ -58,8 +58,8 @@ func (s *Store) SettleRegistration(ctx context.Context, j registration.Job) erro
 				return n, err
 			}
 		}
-		return q.SettleRegistration(ctx, query.SettleRegistrationParams{Revision: j.Revision, AgentID: agentID(j),
-			OwnerID: owner, Name: j.Entity, Claim: &j.Claim})
+		return q.SettleRegistration(ctx, query.SettleRegistrationParams{Revision: j.Revision, Removed: j.Wanted == registration.Removed,
+			AgentID: agentID(j), OwnerID: owner, Name: j.Entity, Claim: &j.Claim})
 	})
 }
 
@@ -67,12 +67,13 @@ func (s *Store) SettleRegistration(ctx context.Context, j registration.Job) erro
 func (s *Store) PostponeRegistration(ctx context.Context, j registration.Job, again time.Time, reason string) error {
 	return s.fenced(ctx, "postpone registration", j, func(q *query.Queries) (int64, error) {
 		return q.PostponeRegistration(ctx, query.PostponeRegistrationParams{AgentID: agentID(j), LastError: &reason,
-			Revision: j.Revision, RunAtUs: clock.Micros(again), OwnerID: string(j.Owner), Name: j.Entity, Claim: &j.Claim})
+			Revision: j.Revision, StillStale: j.Stale, RunAtUs: clock.Micros(again), OwnerID: string(j.Owner), Name: j.Entity, Claim: &j.Claim})
 	})
 }
 
 // fenced writes the outcome of an attempt that still has the job. Otherwise the job is
-// made due again: what the attempt did may have come after what was done since.
+// made due again, also if another attempt is about to settle it: what this one did may have
+// come after what was done since.
 func (s *Store) fenced(ctx context.Context, doing string, j registration.Job, write func(*query.Queries) (int64, error)) error {
 	lost := false
 	err := s.tx(ctx, doing, func(q *query.Queries) error {

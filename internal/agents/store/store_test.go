@@ -503,6 +503,91 @@ func TestSweeping(t *testing.T) {
 	})
 }
 
+// deliver keeps a delivery that was answered.
+func deliver(t *testing.T, s *store.Store, owner id.User, name, delivery string, input []byte, at time.Time, e chat.Ending) {
+	t.Helper()
+	h := chat.Holder{Owner: owner, Message: id.New[id.Message](), Node: "n"}
+	accepted, err := s.StartTurn(t.Context(), chat.Start{Holder: h, Entity: name, Now: at, Lease: at.Add(chat.Lease),
+		Delivery: &chat.Delivery{ID: delivery, Kind: chat.Invoke, Caller: grace, Input: input},
+		Started: func(time.Time) (chat.Event, error) {
+			return chat.Event{Name: "message.started", Data: []byte("{}")}, nil
+		},
+	}, func(c chat.Current) chat.Verdict {
+		return chat.Verdict{Replay: c.Delivered != nil && c.Delivered.Status == chat.Completed}
+	})
+	if err != nil || accepted.Delivered != nil {
+		t.Fatalf("got %+v, %v", accepted, err)
+	}
+	e.Owner, e.Message, e.Node, e.At = owner, h.Message, "n", at
+	if err := s.EndTurn(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Anybody may invoke a public agent: what is kept of that has a bound.
+func TestOldDeliveriesAreDropped(t *testing.T) {
+	onBoth(t, func(t *testing.T, s *store.Store, db *sqldb.DB) {
+		_, aria := create(t, s, ada, "aria")
+		_, other := create(t, s, ada, "other")
+		kept := func(of memory.Of) (ids []string) {
+			t.Helper()
+			rows, err := db.Read().QueryContext(t.Context(), "SELECT id FROM deliveries WHERE entity_id = $1 ORDER BY created_us, id", string(of.Entity))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rows.Close()
+			for rows.Next() {
+				ids = append(ids, "")
+				if err := rows.Scan(&ids[len(ids)-1]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return ids
+		}
+		say := func(content string) chat.Ending {
+			return chat.Ending{Reply: &chat.Reply{ID: id.New[id.Message](), Content: content}, Last: chat.Event{Name: "reply.completed", Data: []byte("{}")}}
+		}
+		deliver(t, s, ada, "other", "d", []byte("{}"), start, say("x"))
+		// By their number.
+		for i := range chat.KeptDeliveries {
+			_, err := db.Write().ExecContext(t.Context(), `INSERT INTO deliveries (entity_id, id, owner_id, turn_id, kind, caller_id, depth, input, size, status, created_us)
+				VALUES ($1, $2, $3, 't', 'invoke', $3, 1, '{}', 2, 'completed', $4)`, string(aria.Entity), fmt.Sprintf("old-%03d", i), string(ada), i/2)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		deliver(t, s, ada, "aria", "new", []byte("{}"), start, say("x"))
+		if ids := kept(aria); len(ids) != chat.KeptDeliveries || ids[0] != "old-001" || ids[len(ids)-1] != "new" {
+			t.Errorf("got %d from %s to %s", len(ids), ids[0], ids[len(ids)-1])
+		}
+		// By their size, the answers included.
+		half := strings.Repeat("x", chat.KeptDeliveryBytes/2-1)
+		deliver(t, s, ada, "aria", "large-input", []byte(half), start.Add(time.Millisecond), say(""))
+		deliver(t, s, ada, "aria", "large-answer", nil, start.Add(time.Second), say(half))
+		if ids := kept(aria); strings.Join(ids, " ") != "large-input large-answer" {
+			t.Errorf("got %d from %s to %s", len(ids), ids[0], ids[len(ids)-1])
+		}
+		deliver(t, s, ada, "aria", "fails", []byte("{} "), start.Add(2*time.Second),
+			chat.Ending{Failure: fault.New(fault.Upstream, "brain_error", "x"), Last: chat.Event{Name: "error", Data: []byte("{}")}})
+		if ids := kept(aria); strings.Join(ids, " ") != "large-answer fails" {
+			t.Errorf("got %d from %s to %s", len(ids), ids[0], ids[len(ids)-1])
+		}
+		if ids := kept(other); len(ids) != 1 {
+			t.Errorf("another entity keeps %v", ids)
+		}
+		// Turns go with their events, but for those of messages.
+		if err := s.EndTurn(t.Context(), completed(begin(t, s, ada, "other", "n", "k"))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.SweepEvents(t.Context(), start.Add(time.Hour), 100); err != nil {
+			t.Fatal(err)
+		}
+		if turns, events := count(t, db, "turns"), count(t, db, "events"); turns != 1 || events != 0 {
+			t.Errorf("%d turns and %d events are left", turns, events)
+		}
+	})
+}
+
 func TestASnapshotDoesNotMove(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store, _ *sqldb.DB) {
 		_, of := create(t, s, ada, "aria")

@@ -162,9 +162,10 @@ func endTurn(ctx context.Context, q *query.Queries, e chat.Ending) error {
 		delivery := query.EndDeliveryParams{Status: string(status), Error: detail, CompletedUs: micros(&e.At),
 			EntityID: ended.EntityID, ID: *ended.DeliveryID, TurnID: message, OwnerID: owner}
 		if e.Reply != nil && e.Reply.Content != "" {
-			delivery.Content = &e.Reply.Content
+			delivery.Content, delivery.ContentSize = &e.Reply.Content, int64(len(e.Reply.Content))
 		}
-		return q.EndDelivery(ctx, delivery)
+		return errors.Join(q.EndDelivery(ctx, delivery), q.PruneDeliveries(ctx, query.PruneDeliveriesParams{EntityID: ended.EntityID,
+			OwnerID: owner, Most: chat.KeptDeliveries, MostBytes: chat.KeptDeliveryBytes}))
 	}
 	if err := q.EndMessage(ctx, query.EndMessageParams{Status: string(status), Error: detail, ID: message, OwnerID: owner}); err != nil {
 		return err
@@ -219,8 +220,10 @@ func (s *Store) SweepEvents(ctx context.Context, before time.Time, limit int) (i
 		if err != nil {
 			return err
 		}
-		n, err = q.SweepTurns(ctx, query.SweepTurnsParams{BeforeUs: micros(&before), Lim: int64(limit)})
-		return err
+		if n, err = q.SweepTurns(ctx, query.SweepTurnsParams{BeforeUs: micros(&before), Lim: int64(limit)}); err != nil {
+			return err
+		}
+		return q.DropTurns(ctx)
 	})
 	return int(n), err
 }

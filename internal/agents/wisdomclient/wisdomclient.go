@@ -105,7 +105,8 @@ func (c *Client) Invoke(ctx context.Context, a brain.Acting, agent string, input
 		if response.Error != nil && *response.Error != "" {
 			text = *response.Error
 		}
-		return brain.Outcome{Failed: text}, nil
+		declined := response.ErrorCode != nil && *response.ErrorCode == "agent_error" && (response.StatusCode == http.StatusBadRequest || response.StatusCode == http.StatusUnprocessableEntity)
+		return brain.Outcome{Failed: text, Declined: declined}, nil
 	case err != nil:
 		return brain.Outcome{}, typed(ctx, "invoke", err)
 	}

@@ -89,12 +89,15 @@ func TestInvocations(t *testing.T) {
 	for answer, want := range map[string]brain.Outcome{
 		`{"success":true,"data":{"a":1},"status_code":200,"latency_ms":1}`:                                   {OK: true, Data: []byte(`{"a":1}`)},
 		`{"success":false,"data":null,"error":"Agent did not answer in time","status_code":408}`:             {Failed: "Agent did not answer in time"},
+		`{"success":false,"data":null,"error":"E","error_code":"agent_error","status_code":422}`:             {Failed: "E", Declined: true},
+		`{"success":false,"data":null,"error":"E","error_code":"agent_error","status_code":500}`:             {Failed: "E"},
+		`{"success":false,"data":null,"error":"E","error_code":"unsafe_url","status_code":400}`:              {Failed: "E"},
 		`{"success":false,"data":null,"error":null,"error_code":null,"status_code":500,"latency_ms":1}`:      {Failed: "the agent did not succeed"},
 		`{"success":true,"data":{},"on_behalf_of":"16fd2706-8baf-433b-82eb-8c7fada847da","status_code":200}`: {OK: true, Data: []byte(`{}`)},
 	} {
 		s, c := serve(t, 200, answer)
 		got, err := c.Invoke(t.Context(), acting, "a-1", []byte(`{"message":"hi","caller_user_id":"x"}`))
-		if err != nil || got.OK != want.OK || string(got.Data) != string(want.Data) || got.Failed != want.Failed {
+		if err != nil || got.OK != want.OK || string(got.Data) != string(want.Data) || got.Failed != want.Failed || got.Declined != want.Declined {
 			t.Errorf("%s: got %+v, %v, want %+v", answer, got, err, want)
 		}
 		if s.request.Method+s.request.URL.Path != "POST/broker/invoke" || s.body != `{"agent_id":"a-1","input":{"message":"hi","caller_user_id":"x"}}` {

@@ -49,7 +49,14 @@ type Config struct {
 	URLs     registry.URLs
 	Fetcher  Fetcher
 	Broker   Broker // nil: messages are answered with an error
+	Platform Platform
 	Log      *slog.Logger
+}
+
+// Platform tells whether an administrator has stopped all invocations and sends.
+type Platform interface {
+	// Running is the fault to answer with while the platform is halted, else nil.
+	Running(ctx context.Context) error
 }
 
 // Service imports cards and answers messages. It is safe for concurrent use.

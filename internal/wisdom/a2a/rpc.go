@@ -271,8 +271,8 @@ func decodeExactly(text []byte, into any) error {
 }
 
 // SendTask takes params of tasks/send (contract §8.6). There are no networks yet, so
-// every network is unknown.
-func (s *Service) SendTask(_ context.Context, _ principal.Principal, params []byte) (Answer, error) {
+// every network is unknown, which is told after a halt (contract §6.3).
+func (s *Service) SendTask(ctx context.Context, _ principal.Principal, params []byte) (Answer, error) {
 	if !isObject(params) {
 		return Answer{}, badParams("params must be a JSON object")
 	}
@@ -291,6 +291,9 @@ func (s *Service) SendTask(_ context.Context, _ principal.Principal, params []by
 	}
 	if !isObject(in["task"]) {
 		return Answer{}, badParams("task must be a JSON object")
+	}
+	if err := s.c.Platform.Running(ctx); err != nil {
+		return Answer{}, err
 	}
 	return Answer{}, fault.Missing("Network")
 }

@@ -1,6 +1,7 @@
 package a2a
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -101,7 +102,11 @@ func TestATaskNamesItsNetworkAndItsEnds(t *testing.T) {
 		}
 		return text
 	}
-	s := New(Config{})
+	halted := fault.New(fault.Unavailable, "platform_halted", "halted")
+	if _, err := New(Config{Platform: state{halted}}).SendTask(t.Context(), principalOf("ada"), params("x", "1")); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("while the platform is halted: %v", err)
+	}
+	s := New(Config{Platform: state{}})
 	if _, err := s.SendTask(t.Context(), principalOf("ada"), params("x", "1")); !fault.Is(err, fault.NotFound) {
 		t.Errorf("good params: %v", err)
 	}
@@ -123,3 +128,8 @@ func TestATaskNamesItsNetworkAndItsEnds(t *testing.T) {
 func principalOf(user string) principal.Principal {
 	return principal.Principal{User: id.User(user), Via: principal.JWT}
 }
+
+// state is that of a platform: halted by an error.
+type state struct{ err error }
+
+func (s state) Running(context.Context) error { return s.err }

@@ -168,9 +168,10 @@ type Limits struct {
 
 // Thread is what the pipeline must know about a conversation.
 type Thread struct {
-	Integration id.Integration // "": none
-	HasMessage  bool           // the message that was asked for belongs to it
-	Context     string         // contextId of A2A with the agent; "": none
+	Integration  id.Integration // "": none
+	ExternalUser *string
+	HasMessage   bool   // the message that was asked for belongs to it
+	Context      string // contextId of A2A with the agent; "": none
 }
 
 // Opening is what is written before a call.
@@ -185,6 +186,8 @@ type Opening struct {
 	Metadata       []byte // a JSON object
 	Monthly, Daily *int64
 	At             time.Time
+
+	ExternalUserBefore *string // what taking this back restores
 }
 
 // Ending is what is written after a call, or instead of one.
@@ -252,7 +255,7 @@ type Store interface {
 	// OverQuota tells whether the integration has used its quota up, without counting.
 	OverQuota(ctx context.Context, user id.User, integration id.Integration, monthly, daily *int64, at time.Time) (bool, error)
 	// Open counts and writes in one transaction. False: a quota is used up, nothing was
-	// written. fault.NotFound: the conversation is gone.
+	// written. fault.NotFound: the conversation is gone, or has left the integration.
 	Open(ctx context.Context, o Opening) (bool, error)
 	// Close writes in one transaction. What was deleted in the meantime is left out.
 	Close(ctx context.Context, e Ending) error

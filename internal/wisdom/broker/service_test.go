@@ -307,13 +307,14 @@ func TestAStoredMessageIsNotStoredAgain(t *testing.T) {
 func TestARefusalByTheDialIsTakenBack(t *testing.T) {
 	for _, stream := range []bool{false, true} {
 		s, p, r := newScene()
-		s.limits.MaxRetries = 1
+		before := "customer-17"
+		s.limits.MaxRetries, s.thread.ExternalUser = 1, &before
 		s.answers = []answer{{err: ErrUnreachable}, {err: fault.New(fault.BadRequest, "unsafe_url", "no")}}
 		got, err := s.call(t.Context(), p, r, stream)
 		if err != nil || got.Code != UnsafeURL || got.Status != 400 || got.Conversation != "" || len(s.sent) != 2 {
 			t.Errorf("got %+v, %v", got, err)
 		}
-		if e := s.closed[0]; e.Undo == nil || e.Undo.Conversation != "conversation" || !e.Log.Refused || e.Log.Conversation != "" || e.Log.Message != "" || e.Reached {
+		if e := s.closed[0]; e.Undo == nil || e.Undo.Conversation != "conversation" || e.Undo.ExternalUserBefore != &before || !e.Log.Refused || e.Log.Conversation != "" || e.Log.Message != "" || e.Reached {
 			t.Errorf("closed %+v", e)
 		}
 	}

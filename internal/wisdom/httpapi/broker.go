@@ -24,7 +24,7 @@ func (h *Broker) routes() []httpx.Route {
 	return []httpx.Route{
 		httpx.Post("/broker/invoke", httpx.Delegable, h.invoke,
 			httpx.Doc("Invoke an agent; refusals and failures are 200 too, with success false")),
-		httpx.Post("/broker/invoke/stream", httpx.User, h.stream,
+		httpx.Post("/broker/invoke/stream", httpx.User, h.stream, httpx.Streams(),
 			httpx.Doc("Invoke an agent and get its answer as it comes: events chunk, result, error, and at last done")),
 		httpx.Get("/broker/logs", httpx.User, h.logs, httpx.Doc("List invocations that you made or that others made at your agents, newest first")),
 		httpx.Get("/broker/logs/agent/{agent_uuid}", httpx.User, h.agentLogs, httpx.Doc("List your own invocations of an agent, newest first")),

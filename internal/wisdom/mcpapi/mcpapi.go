@@ -96,6 +96,9 @@ func New(c Config) *API {
 			Instructions:              instructions,
 			SupportedProtocolVersions: versions,
 			Capabilities:              &mcp.ServerCapabilities{Tools: &mcp.ToolCapabilities{}, Resources: &mcp.ResourceCapabilities{}},
+			// The module says "public" unless told otherwise, but a resource shows private
+			// agents to their owner: nobody may keep it for somebody else.
+			SetCacheable: func(_ context.Context, _ mcp.Request, c *mcp.Cacheable) { c.CacheScope = "private" },
 		},
 		tools:     tools(),
 		resources: resources(),

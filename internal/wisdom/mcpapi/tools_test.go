@@ -189,11 +189,15 @@ func TestListsShowTheSummaryOfAgents(t *testing.T) {
 		got := post(h, `{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"`+uri+`"}}`, nil)
 		var answer struct {
 			Result struct {
-				Contents []struct{ URI, MIMEType, Text string }
+				Contents   []struct{ URI, MIMEType, Text string }
+				CacheScope string
 			}
 		}
 		if err := json.Unmarshal([]byte(got.body), &answer); err != nil || len(answer.Result.Contents) != 1 {
 			t.Fatalf("%s: %s", uri, got.body)
+		}
+		if answer.Result.CacheScope != "private" { // what is shown is the caller's
+			t.Errorf("%s may be kept for others: %s", uri, got.body)
 		}
 		if c := answer.Result.Contents[0]; c.URI != uri || c.MIMEType != "application/json" || c.Text != want || r.listed.Days != 7 || r.listed.Limit != 20 {
 			t.Errorf("%s: %+v, asked %+v", uri, c, r.listed)

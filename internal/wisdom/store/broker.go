@@ -61,7 +61,7 @@ func (s *Store) Thread(ctx context.Context, user id.User, c id.Conversation, m i
 	if err != nil {
 		return broker.Thread{}, fmt.Errorf("read a conversation: %w", err)
 	}
-	t := broker.Thread{HasMessage: row.HasMessage, Context: row.ContextID}
+	t := broker.Thread{ExternalUser: row.ExternalUser, HasMessage: row.HasMessage, Context: row.ContextID}
 	if row.IntegrationID != nil {
 		t.Integration = id.Integration(*row.IntegrationID)
 	}
@@ -118,21 +118,18 @@ func (s *Store) Logs(ctx context.Context, viewer id.User, q broker.LogQuery) ([]
 }
 
 // logColumns are what logsQuery gives of l, an invocation log, and a, its agent if the
-// viewer may see that. What belongs to a foreign caller is masked here, so that it does
-// not leave the database.
-const (
-	logColumns = "l.id, l.kind, l.caller_id, l.actor_type, l.actor_id, a.id, l.agent_owner_id, a.slug, a.name, l.success, l.refused, l.status, l.latency_ms, l.error_code, " +
-		"(SELECT i.id FROM integrations i WHERE i.id = l.integration_id), (SELECT c.id FROM conversations c WHERE c.id = l.conversation_id), " +
-		"(SELECT m.id FROM conversation_messages m WHERE m.id = l.message_id), l.request, l.response, l.request_id, l.created_us"
-	maskedColumns = "id, kind, '' AS caller_id, '' AS actor_type, '' AS actor_id, agent_id, agent_owner_id, success, refused, status, latency_ms, error_code, " +
-		"CAST(NULL AS TEXT) AS integration_id, CAST(NULL AS TEXT) AS conversation_id, CAST(NULL AS TEXT) AS message_id, CAST(NULL AS TEXT) AS request, " +
-		"CAST(NULL AS TEXT) AS response, request_id, created_us"
-	ownColumns = "id, kind, caller_id, actor_type, actor_id, agent_id, agent_owner_id, success, refused, status, latency_ms, error_code, " +
-		"integration_id, conversation_id, message_id, request, response, request_id, created_us"
-)
+// viewer, $1, may see that. What belongs to a foreign caller is masked here, so that it
+// does not leave the database.
+const logColumns = "l.id, l.kind, CASE WHEN l.caller_id = $1 THEN l.caller_id ELSE '' END, CASE WHEN l.caller_id = $1 THEN l.actor_type ELSE '' END, " +
+	"CASE WHEN l.caller_id = $1 THEN l.actor_id ELSE '' END, a.id, l.agent_owner_id, a.slug, a.name, l.success, l.refused, l.status, l.latency_ms, l.error_code, " +
+	"(SELECT i.id FROM integrations i WHERE i.id = l.integration_id AND l.caller_id = $1), " +
+	"(SELECT c.id FROM conversations c WHERE c.id = l.conversation_id AND l.caller_id = $1), " +
+	"(SELECT m.id FROM conversation_messages m WHERE m.id = l.message_id AND l.caller_id = $1), " +
+	"CASE WHEN l.caller_id = $1 THEN l.request END, CASE WHEN l.caller_id = $1 THEN l.response END, l.request_id, l.created_us"
 
 // logsQuery merges two disjoint halves, what the viewer called and what others called of
-// the viewer's agents, each read along its index and no further than needed. Only
+// the viewer's agents, each read along its index and no further than needed. Until the
+// page is known only ids and times are carried: payloads may have a megabyte each. Only
 // constants become part of the text; values are parameters.
 //
 // A conversation is the viewer's or there is nothing: its rows are read along its own
@@ -160,22 +157,22 @@ func logsQuery(viewer id.User, q broker.LogQuery) (string, []any) {
 	// SQLite plans a statement anew for every value of a bare parameter behind LIMIT.
 	count := func(n int) string { return "CAST(" + param(int64(n)) + " AS BIGINT)" }
 	enough := count(q.Limit + q.Offset)
-	half := func(columns, condition, name string) string {
-		return "SELECT * FROM (SELECT " + columns + " FROM invocation_logs WHERE " + condition + where.String() + order + enough + ") AS " + name
+	half := func(condition, name string) string {
+		return "SELECT id, created_us FROM (SELECT id, created_us FROM invocation_logs WHERE " + condition + where.String() + order + enough + ") AS " + name
 	}
 	var halves string
 	switch {
 	case q.Conversation != "":
-		halves = half(ownColumns, "conversation_id = "+param(string(q.Conversation))+" AND COALESCE(caller_id, '') = "+me, "said")
+		halves = half("conversation_id = "+param(string(q.Conversation))+" AND COALESCE(caller_id, '') = "+me, "said")
 	case q.Mine:
-		halves = half(ownColumns, "caller_id = "+me, "mine")
+		halves = half("caller_id = "+me, "mine")
 	default:
-		halves = half(ownColumns, "caller_id = "+me, "mine") + " UNION ALL " +
-			half(maskedColumns, "agent_owner_id = "+me+" AND caller_id <> "+me+" AND EXISTS (SELECT 1 FROM agents a WHERE a.id = invocation_logs.agent_id AND a.owner_id = "+me+")", "theirs")
+		halves = half("caller_id = "+me, "mine") + " UNION ALL " +
+			half("agent_owner_id = "+me+" AND caller_id <> "+me+" AND EXISTS (SELECT 1 FROM agents a WHERE a.id = invocation_logs.agent_id AND a.owner_id = "+me+")", "theirs")
 	}
-	page := "SELECT * FROM (" + halves + ") AS merged" + order + count(q.Limit) + " OFFSET " + count(q.Offset)
-	return "SELECT " + logColumns + " FROM (" + page + ") AS l LEFT JOIN agents a ON a.id = l.agent_id AND (a.visibility = 'public' OR a.owner_id = " + me +
-		") ORDER BY l.created_us DESC, l.id DESC", args
+	page := "SELECT id, created_us FROM (" + halves + ") AS merged" + order + count(q.Limit) + " OFFSET " + count(q.Offset)
+	return "SELECT " + logColumns + " FROM (" + page + ") AS page JOIN invocation_logs l ON l.id = page.id " +
+		"LEFT JOIN agents a ON a.id = l.agent_id AND (a.visibility = 'public' OR a.owner_id = " + me + ") ORDER BY page.created_us DESC, page.id DESC", args
 }
 
 func scanLog(rows *sql.Rows) (broker.Log, error) {

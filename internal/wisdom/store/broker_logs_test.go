@@ -148,6 +148,9 @@ func TestLogsAreReadAlongTheirIndexes(t *testing.T) {
 				text, args := logsQuery(b.caller, tt.q)
 				plan := explain(t, b.Store, text, args)
 				for _, index := range tt.indexes {
+					if tt.q.Conversation == "" && !b.db.Dialect().Shared() {
+						index = "COVERING INDEX " + index // rows, which may be large, are read of the page only
+					}
 					if !strings.Contains(plan, index) {
 						t.Errorf("analysed %v, %+v: not along %s:\n%s", analysed, tt.q, index, plan)
 					}

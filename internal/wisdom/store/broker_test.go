@@ -11,6 +11,7 @@ import (
 
 	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/id"
+	"github.com/IntunoAI/intuno-go/internal/sqldb"
 	"github.com/IntunoAI/intuno-go/internal/testkit"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/broker"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/conversation"
@@ -85,7 +86,7 @@ func TestAnInvocationIsWrittenWhole(t *testing.T) {
 			t.Errorf("the caller may rate: %v, %v", called, err)
 		}
 		thread, err := b.Thread(t.Context(), b.caller, o.Conversation, o.Message, b.agent.ID)
-		if want := (broker.Thread{Integration: o.Integration, HasMessage: true, Context: "ctx-1"}); err != nil || thread != want {
+		if want := (broker.Thread{Integration: o.Integration, ExternalUser: o.ExternalUser, HasMessage: true, Context: "ctx-1"}); err != nil || !reflect.DeepEqual(thread, want) {
 			t.Errorf("the thread is %+v, %v, want %+v", thread, err, want)
 		}
 		e = b.ending(o)
@@ -111,9 +112,9 @@ func TestAKnownConversationGoesOn(t *testing.T) {
 	testkit.Engines(t, func(t *testing.T, open func() string) {
 		b := newBrokerBench(t, open())
 		first := b.opening()
-		first.ExternalUser = ptr("one")
-		b.mustOpen(t, first)
 		integration := b.integration(t, b.caller)
+		first.ExternalUser, first.Integration = ptr("one"), integration
+		b.mustOpen(t, first)
 		for i, tt := range []struct {
 			sentence string
 			external *string
@@ -133,7 +134,7 @@ func TestAKnownConversationGoesOn(t *testing.T) {
 			}
 			b.mustOpen(t, o)
 			c, err := b.Conversation(t.Context(), b.caller, "", first.Conversation)
-			if err != nil || *c.ExternalUser != tt.want || !c.Updated.Equal(at) || !c.Created.Equal(b.at) || c.Integration != nil {
+			if err != nil || *c.ExternalUser != tt.want || !c.Updated.Equal(at) || !c.Created.Equal(b.at) || *c.Integration != integration {
 				t.Errorf("%s: got %+v, %v", tt.sentence, c, err)
 			}
 			if got := len(b.said(t, b.caller, first.Conversation)); got != tt.messages {
@@ -143,7 +144,14 @@ func TestAKnownConversationGoesOn(t *testing.T) {
 		for sentence, o := range map[string]broker.Opening{
 			"somebody else's": {User: b.owner, Conversation: first.Conversation, ExternalUser: ptr("x"), Message: id.New[id.Message](), At: b.at.Add(99 * time.Hour)},
 			"an unknown one":  {User: b.caller, Conversation: id.New[id.Conversation](), Message: id.New[id.Message](), At: b.at},
+			"one that was moved to another integration": {User: b.caller, Integration: b.integration(t, b.caller), Conversation: first.Conversation,
+				ExternalUser: ptr("x"), Message: id.New[id.Message](), At: b.at.Add(99 * time.Hour)},
 		} {
+			if o.Integration != "" {
+				_, err := b.Open(t.Context(), o)
+				wantMissing(t, sentence, err)
+				continue
+			}
 			for _, i := range []id.Integration{"", integration} {
 				if o.Integration = i; i != "" && o.User == b.owner {
 					o.Integration = b.integration(t, b.owner)
@@ -157,7 +165,7 @@ func TestAKnownConversationGoesOn(t *testing.T) {
 		_, err := b.Open(t.Context(), foreign)
 		wantMissing(t, "an integration of somebody else", err)
 		b.wantRows(t, map[string]int{"conversations": 1, "conversation_messages": 3, "broker_counts": 1})
-		b.wantCount(t, integration, 2, 2)
+		b.wantCount(t, integration, 3, 3)
 		if c, err := b.Conversation(t.Context(), b.caller, "", first.Conversation); err != nil || *c.ExternalUser != "two" {
 			t.Errorf("a refused one changed it: %+v, %v", c, err)
 		}
@@ -278,6 +286,40 @@ func TestAnOpeningIsTakenBack(t *testing.T) {
 		}
 		undo(more) // it was there before
 		b.wantRows(t, map[string]int{"conversations": 1, "conversation_messages": 0, "invocation_logs": 3})
+
+		for _, tt := range []struct {
+			sentence             string
+			before, given, since *string
+			want                 string
+		}{
+			{"the external user that was given is that of before", ptr("one"), ptr("two"), nil, "one"},
+			{"or none, as before", nil, ptr("two"), nil, "<nil>"},
+			{"one that was not given stays", ptr("one"), nil, nil, "one"},
+			{"one that somebody else gave since stays", ptr("one"), ptr("two"), ptr("three"), "three"},
+		} {
+			known := b.opening()
+			known.ExternalUser = tt.before
+			b.mustOpen(t, known)
+			say := func(external *string) broker.Opening {
+				thread, err := b.Thread(t.Context(), b.caller, known.Conversation, "", b.agent.ID)
+				must(t, err)
+				return b.mustOpen(t, broker.Opening{User: b.caller, Conversation: known.Conversation, ExternalUser: external, ExternalUserBefore: thread.ExternalUser,
+					Message: id.New[id.Message](), Content: "more", At: b.at})
+			}
+			said := say(tt.given)
+			if tt.since != nil {
+				say(tt.since)
+			}
+			undo(said)
+			c, err := b.Conversation(t.Context(), b.caller, "", known.Conversation)
+			got := "<nil>"
+			if c.ExternalUser != nil {
+				got = *c.ExternalUser
+			}
+			if err != nil || got != tt.want {
+				t.Errorf("%s: got %s, %v, want %s", tt.sentence, got, err, tt.want)
+			}
+		}
 
 		o.Message, o.Conversation, o.At = id.New[id.Message](), id.New[id.Conversation](), b.at
 		b.mustOpen(t, o)
@@ -422,6 +464,70 @@ func TestInvocationsOfManyShareCommitsAndAreAllThere(t *testing.T) {
 			t.Errorf("%d commits: callers do not share", n)
 		}
 	})
+}
+
+func TestAnEndingIsWrittenHoweverMuchIsWaiting(t *testing.T) {
+	testkit.Engines(t, func(t *testing.T, open func() string) {
+		b := newBrokerBench(t, open())
+		o := b.mustOpen(t, b.opening())
+		b.invocations = sqldb.NewBatch(writesPerBatch, 0, batchesAbreast, b.writeInvocations) // nothing may wait
+		b.mustClose(t, b.ending(o))
+		wantOverloaded := func(what string, err error) {
+			t.Helper()
+			if f := fault.As(err); f == nil || f.Code != "overloaded" {
+				t.Errorf("%s: got %v, want overloaded", what, err)
+			}
+		}
+		_, err := b.Open(t.Context(), b.opening())
+		wantOverloaded("an opening", err)
+		e := b.ending(o)
+		e.Log.Refused = true
+		wantOverloaded("a refusal, for which nothing was opened", b.Close(t.Context(), e))
+		e.Undo = &o
+		b.mustClose(t, e)
+	})
+}
+
+// Two processes that speak in the same conversations, count for the same integrations and
+// take back what they wrote wait for each other, never in a circle.
+func TestTwoProcessesDoNotDeadlock(t *testing.T) {
+	const callers, rounds = 24, 20
+	url := testkit.Postgres(t)
+	b := newBrokerBench(t, url)
+	nodes := []brokerBench{b, b.node(t, url)}
+	var integrations []id.Integration
+	var known []broker.Opening
+	for range 3 {
+		integrations = append(integrations, b.integration(t, b.caller))
+	}
+	for i := range 6 {
+		o := b.opening()
+		o.Integration = integrations[i%3]
+		known = append(known, b.mustOpen(t, o))
+	}
+	parallel(callers, func(i int) {
+		mine := nodes[i%2]
+		for round := range rounds {
+			o := mine.opening()
+			o.Integration = integrations[(i+round)%3]
+			if round%3 != 0 {
+				o.New, o.ExternalUser, o.Conversation = false, ptr("x"), known[(i+round)%3+3*(round/3%2)].Conversation
+			}
+			mine.mustOpen(t, o)
+			e := mine.ending(o)
+			e.Context = "ctx"
+			if (i+round)%4 == 0 {
+				e.Undo, e.Message, e.Context, e.Reached, e.Log.Conversation, e.Log.Message, e.Log.Refused = &o, "", "", false, "", "", true
+			}
+			mine.mustClose(t, e)
+		}
+	})
+	var deadlocks int
+	must(t, b.db.Read().QueryRowContext(t.Context(), "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").Scan(&deadlocks))
+	if deadlocks != 0 {
+		t.Errorf("got %d deadlocks: each stops a process for a second", deadlocks)
+	}
+	b.wantRows(t, map[string]int{"invocation_logs": callers * rounds})
 }
 
 func TestLimitsAreThoseOfTheUsersIntegration(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/fault"
+	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/sqldb"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/broker"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/registry"
@@ -49,9 +50,14 @@ func (s *Store) Open(ctx context.Context, o broker.Opening) (bool, error) {
 	return !w.full, nil
 }
 
-// Close implements broker.Store.
+// Close implements broker.Store. An ending of a call is never refused because much is
+// waiting: the agent has done its work. As many calls as there are wait at most.
 func (s *Store) Close(ctx context.Context, e broker.Ending) error {
-	if err := s.invocations.Do(ctx, &writing{end: &e}); err != nil {
+	do := s.invocations.DoAnyway
+	if e.Log.Refused && e.Undo == nil {
+		do = s.invocations.Do // nothing was opened
+	}
+	if err := do(ctx, &writing{end: &e}); err != nil {
 		return fmt.Errorf("close an invocation: %w", err)
 	}
 	return nil
@@ -64,7 +70,9 @@ func (s *Store) Close(ctx context.Context, e broker.Ending) error {
 // place, and a quota is the condition of its own count. Whether what a Close refers to is
 // still there is not asked but left to the foreign keys: it almost always is, and a batch
 // in which it is not is divided (sqldb.Batch) until it is alone, see writeAlone. Locks are
-// taken in the order conversations, counts, agents, figures, stamps; in each, by id.
+// taken in the order conversations, counts, contexts, agents, figures, stamps; in each, by
+// id. What is said in a conversation refers to it, which waits for nobody who only speaks
+// in it too (Dialect.ForNoKeyUpdate).
 func (s *Store) writeInvocations(ctx context.Context, work []*writing) error {
 	err := s.db.TxByStatement(ctx, func(tx *sqldb.PreparedTx) error {
 		b := invocationBatch{store: s, tx: tx, q: query.New(tx)}
@@ -76,7 +84,7 @@ func (s *Store) writeInvocations(ctx context.Context, work []*writing) error {
 				b.ends = append(b.ends, w.end)
 			}
 		}
-		for _, step := range []func(context.Context) error{b.takeBack, b.take, b.count, b.speak, b.keepContexts, b.log, b.figures} {
+		for _, step := range []func(context.Context) error{b.take, b.takeBack, b.count, b.speak, b.keepContexts, b.log, b.figures} {
 			if err := step(ctx); err != nil {
 				return err
 			}
@@ -126,40 +134,62 @@ type invocationBatch struct {
 	ends  []*broker.Ending
 }
 
-// take looks whether the conversations that were there before are still there, and keeps
-// others from deleting or changing them.
+// take locks the conversations that were there before, in the order of their ids: those
+// that are spoken in, and those of openings that are taken back. It notes which of the
+// former are gone, or not the integration's any more.
 func (b *invocationBatch) take(ctx context.Context) error {
-	var known []*writing
+	type held struct {
+		id   id.Conversation
+		user id.User
+		lock string
+		with *writing // nil: it is taken back
+	}
+	var all []held
 	for _, w := range b.opens {
-		if !w.open.New {
-			known = append(known, w)
+		if o := w.open; !o.New {
+			all = append(all, held{o.Conversation, o.User, b.store.db.Dialect().ForNoKeyUpdate(), w})
 		}
 	}
-	slices.SortStableFunc(known, func(x, y *writing) int { return cmp.Compare(x.open.Conversation, y.open.Conversation) })
-	for _, w := range known {
-		there, err := b.hold(ctx, *w.open)
+	for _, e := range b.ends {
+		if o := e.Undo; o != nil {
+			lock := b.store.db.Dialect().ForNoKeyUpdate()
+			if o.New { // nobody may speak in it meanwhile: whether somebody has is seen below
+				lock = b.store.db.Dialect().ForUpdate()
+			}
+			all = append(all, held{o.Conversation, o.User, lock, nil})
+		}
+	}
+	slices.SortStableFunc(all, func(x, y held) int { return cmp.Compare(x.id, y.id) })
+	for _, h := range all {
+		var within id.Integration
+		if h.with != nil {
+			within = h.with.open.Integration
+		}
+		there, err := b.hold(ctx, h.id, h.user, within, h.lock)
 		if err != nil {
 			return err
 		}
-		if !there {
-			w.missing = "Conversation"
+		if !there && h.with != nil {
+			h.with.missing = "Conversation"
 		}
 	}
 	return nil
 }
 
-// hold locks the conversation of o, if it is there. Each is asked for by itself: for a
-// list of them PostgreSQL reads the whole table as long as it believes that to be small.
-func (b *invocationBatch) hold(ctx context.Context, o broker.Opening) (bool, error) {
+// hold locks a conversation, if it is there and of that integration; "" is any. Each is
+// asked for by itself: for a list of them PostgreSQL reads the whole table as long as it
+// believes that to be small.
+func (b *invocationBatch) hold(ctx context.Context, c id.Conversation, user id.User, within id.Integration, lock string) (bool, error) {
 	var there int
-	err := b.tx.QueryRowContext(ctx, "SELECT 1 FROM conversations WHERE id = $1 AND user_id = $2 "+b.store.db.Dialect().ForUpdate(), string(o.Conversation), string(o.User)).Scan(&there)
+	err := b.tx.QueryRowContext(ctx, "SELECT 1 FROM conversations WHERE id = $1 AND user_id = $2 AND (CAST($3 AS TEXT) = '' OR integration_id = CAST($3 AS TEXT)) "+lock,
+		string(c), string(user), string(within)).Scan(&there)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return false, fmt.Errorf("look for a conversation: %w", err)
 	}
 	return err == nil, nil
 }
 
-// takeBack undoes openings.
+// takeBack undoes what openings wrote; count undoes what they counted.
 func (b *invocationBatch) takeBack(ctx context.Context) error {
 	for _, e := range b.ends {
 		o := e.Undo
@@ -171,22 +201,45 @@ func (b *invocationBatch) takeBack(ctx context.Context) error {
 				return err
 			}
 		}
-		if o.New {
-			if _, err := b.hold(ctx, *o); err != nil { // what is said in it meanwhile is seen below
-				return err
-			}
+		switch {
+		case o.New:
 			if err := b.q.TakeConversationBack(ctx, query.TakeConversationBackParams{ID: string(o.Conversation), UserID: string(o.User)}); err != nil {
 				return err
 			}
-		}
-		if o.Integration != "" {
-			day, month := windows(o.At)
-			if err := b.q.UncountInvocation(ctx, query.UncountInvocationParams{DayUs: day, MonthUs: month, IntegrationID: string(o.Integration), UserID: string(o.User)}); err != nil {
+		case o.ExternalUser != nil:
+			if err := b.q.TakeExternalUserBack(ctx, query.TakeExternalUserBackParams{Before: o.ExternalUserBefore, ID: string(o.Conversation), UserID: string(o.User),
+				Written: o.ExternalUser}); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// uncount gives back what openings have counted that are undone, of integrations up to
+// last; "" is all. It returns those that are left.
+func (b *invocationBatch) uncount(ctx context.Context, undone []*broker.Opening, last id.Integration) ([]*broker.Opening, error) {
+	for len(undone) > 0 && (last == "" || undone[0].Integration <= last) {
+		o := undone[0]
+		day, month := windows(o.At)
+		if err := b.q.UncountInvocation(ctx, query.UncountInvocationParams{DayUs: day, MonthUs: month, IntegrationID: string(o.Integration), UserID: string(o.User)}); err != nil {
+			return nil, err
+		}
+		undone = undone[1:]
+	}
+	return undone, nil
+}
+
+// undone are the openings that were counted and are taken back, by their integrations.
+func (b *invocationBatch) undone() []*broker.Opening {
+	var list []*broker.Opening
+	for _, e := range b.ends {
+		if e.Undo != nil && e.Undo.Integration != "" {
+			list = append(list, e.Undo)
+		}
+	}
+	slices.SortStableFunc(list, func(x, y *broker.Opening) int { return cmp.Compare(x.Integration, y.Integration) })
+	return list
 }
 
 // windows are the beginnings of t's day and month, UTC, in microseconds.
@@ -195,8 +248,8 @@ func windows(t time.Time) (day, month int64) {
 	return clock.Micros(time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)), clock.Micros(time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC))
 }
 
-// count counts openings against their quotas. Those of one integration are counted
-// together if all of them fit, else one by one.
+// count counts openings against their quotas, after it has given back what is undone.
+// Those of one integration are counted together if all of them fit, else one by one.
 func (b *invocationBatch) count(ctx context.Context) error {
 	groups := map[query.CountInvocationsParams][]*writing{}
 	for _, w := range b.opens {
@@ -214,7 +267,12 @@ func (b *invocationBatch) count(ctx context.Context) error {
 	slices.SortFunc(keys, func(x, y query.CountInvocationsParams) int {
 		return cmp.Or(cmp.Compare(x.IntegrationID, y.IntegrationID), cmp.Compare(x.DayUs, y.DayUs))
 	})
+	undone := b.undone()
+	var err error
 	for _, key := range keys {
+		if undone, err = b.uncount(ctx, undone, id.Integration(key.IntegrationID)); err != nil {
+			return err
+		}
 		group, all := groups[key], key
 		if all.N = int64(len(group)); all.N > 1 {
 			if n, err := b.q.CountInvocations(ctx, all); err != nil {
@@ -224,23 +282,26 @@ func (b *invocationBatch) count(ctx context.Context) error {
 			}
 		}
 		for _, w := range group {
-			n, err := b.q.CountInvocations(ctx, key)
-			if err != nil {
+			if err := b.countOne(ctx, w, key); err != nil {
 				return err
-			}
-			if w.full = n == 0; !w.full {
-				continue
-			}
-			there, err := b.q.HasIntegration(ctx, query.HasIntegrationParams{ID: key.IntegrationID, UserID: key.UserID})
-			if err != nil {
-				return err
-			}
-			if there == 0 {
-				w.full, w.missing = false, "Integration"
 			}
 		}
 	}
-	return nil
+	_, err = b.uncount(ctx, undone, "")
+	return err
+}
+
+// countOne counts w, or notes why not.
+func (b *invocationBatch) countOne(ctx context.Context, w *writing, key query.CountInvocationsParams) error {
+	n, err := b.q.CountInvocations(ctx, key)
+	if err != nil || n > 0 {
+		return err
+	}
+	there, err := b.q.HasIntegration(ctx, query.HasIntegrationParams{ID: key.IntegrationID, UserID: key.UserID})
+	if w.full = there > 0; err == nil && !w.full {
+		w.missing = "Integration"
+	}
+	return err
 }
 
 func atMost(quota *int64) int64 {
@@ -301,7 +362,11 @@ func (b *invocationBatch) speak(ctx context.Context) error {
 
 // keepContexts notes what agents call conversations.
 func (b *invocationBatch) keepContexts(ctx context.Context) error {
-	for _, e := range b.ends {
+	ends := slices.Clone(b.ends)
+	slices.SortStableFunc(ends, func(x, y *broker.Ending) int {
+		return cmp.Or(cmp.Compare(x.Log.Conversation, y.Log.Conversation), cmp.Compare(x.Log.Agent, y.Log.Agent))
+	})
+	for _, e := range ends {
 		if e.Context == "" {
 			continue
 		}

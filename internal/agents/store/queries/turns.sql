@@ -74,6 +74,9 @@ UPDATE turns SET events_kept = FALSE WHERE turns.message_id IN (
     SELECT old.message_id FROM turns old WHERE old.events_kept AND old.ended_us <= sqlc.arg(before_us)
     ORDER BY old.ended_us, old.message_id LIMIT CAST(sqlc.arg(lim) AS BIGINT));
 
+-- name: DropTurns :exec
+DELETE FROM turns WHERE delivery_id > '' AND NOT events_kept;
+
 -- name: GetTurn :one
 SELECT t.message_id, t.entity_id, e.name, t.last_event, t.reply_id, t.error_code, t.ended_us, m.created_us, m.error
 FROM turns t

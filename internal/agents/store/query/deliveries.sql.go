@@ -92,7 +92,7 @@ func (q *Queries) DeliveriesAfter(ctx context.Context, arg DeliveriesAfterParams
 }
 
 const endDelivery = `-- name: EndDelivery :exec
-UPDATE deliveries SET status = $1, content = $2, error = $3, completed_us = $4
+UPDATE deliveries SET status = $1, content = $2, error = $3, completed_us = $4, size = size + $9
 WHERE entity_id = $5 AND id = $6 AND turn_id = $7 AND owner_id = $8
 `
 
@@ -105,6 +105,7 @@ type EndDeliveryParams struct {
 	ID          string
 	TurnID      string
 	OwnerID     string
+	ContentSize int64
 }
 
 func (q *Queries) EndDelivery(ctx context.Context, arg EndDeliveryParams) error {
@@ -117,6 +118,7 @@ func (q *Queries) EndDelivery(ctx context.Context, arg EndDeliveryParams) error 
 		arg.ID,
 		arg.TurnID,
 		arg.OwnerID,
+		arg.ContentSize,
 	)
 	return err
 }
@@ -185,11 +187,40 @@ func (q *Queries) GetDelivery(ctx context.Context, arg GetDeliveryParams) (GetDe
 	return i, err
 }
 
+const pruneDeliveries = `-- name: PruneDeliveries :exec
+DELETE FROM deliveries
+WHERE deliveries.entity_id = $1 AND deliveries.owner_id = $2 AND deliveries.status <> 'running'
+    AND (deliveries.created_us, deliveries.id) <= (
+    SELECT kept.created_us, kept.id FROM (
+        SELECT d.created_us, d.id, ROW_NUMBER() OVER (ORDER BY d.created_us DESC, d.id DESC) AS place,
+            SUM(d.size) OVER (ORDER BY d.created_us DESC, d.id DESC) AS total
+        FROM deliveries d WHERE d.entity_id = $1) kept
+    WHERE kept.place > CAST($3 AS BIGINT) OR kept.total > CAST($4 AS BIGINT)
+    ORDER BY kept.created_us DESC, kept.id DESC LIMIT 1)
+`
+
+type PruneDeliveriesParams struct {
+	EntityID  string
+	OwnerID   string
+	Most      int64
+	MostBytes int64
+}
+
+func (q *Queries) PruneDeliveries(ctx context.Context, arg PruneDeliveriesParams) error {
+	_, err := q.db.ExecContext(ctx, pruneDeliveries,
+		arg.EntityID,
+		arg.OwnerID,
+		arg.Most,
+		arg.MostBytes,
+	)
+	return err
+}
+
 const putDelivery = `-- name: PutDelivery :exec
-INSERT INTO deliveries (entity_id, id, owner_id, turn_id, kind, caller_id, depth, input, status, created_us)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', $9)
+INSERT INTO deliveries (entity_id, id, owner_id, turn_id, kind, caller_id, depth, input, size, status, created_us)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'running', $10)
 ON CONFLICT (entity_id, id) DO UPDATE SET turn_id = excluded.turn_id, kind = excluded.kind, caller_id = excluded.caller_id,
-    depth = excluded.depth, input = excluded.input, status = excluded.status, content = NULL, error = NULL, completed_us = NULL
+    depth = excluded.depth, input = excluded.input, size = excluded.size, status = excluded.status, content = NULL, error = NULL, completed_us = NULL
 `
 
 type PutDeliveryParams struct {
@@ -201,6 +232,7 @@ type PutDeliveryParams struct {
 	CallerID  string
 	Depth     int64
 	Input     string
+	Size      int64
 	CreatedUs int64
 }
 
@@ -214,6 +246,7 @@ func (q *Queries) PutDelivery(ctx context.Context, arg PutDeliveryParams) error 
 		arg.CallerID,
 		arg.Depth,
 		arg.Input,
+		arg.Size,
 		arg.CreatedUs,
 	)
 	return err

@@ -18,6 +18,7 @@ type Delivery struct {
 	Error       *string
 	CreatedUs   int64
 	CompletedUs *int64
+	Size        int64
 }
 
 type Entity struct {
@@ -91,6 +92,7 @@ type Registration struct {
 	Wanted       string
 	Revision     int64
 	AgentID      *string
+	Stale        bool
 	Status       string
 	RunAtUs      int64
 	Claim        *string

@@ -16,7 +16,7 @@ WHERE registrations.status = 'pending' AND registrations.run_at_us <= $3 AND reg
     SELECT due.owner_id, due.name FROM registrations due
     WHERE due.status = 'pending' AND due.run_at_us <= $3 AND due.lease_until_us <= $3
     ORDER BY due.run_at_us, due.owner_id, due.name LIMIT 1)
-RETURNING owner_id, name, display_name, wanted, revision, agent_id, attempts
+RETURNING owner_id, name, display_name, wanted, revision, agent_id, stale, attempts
 `
 
 type ClaimRegistrationParams struct {
@@ -32,6 +32,7 @@ type ClaimRegistrationRow struct {
 	Wanted      string
 	Revision    int64
 	AgentID     *string
+	Stale       bool
 	Attempts    int64
 }
 
@@ -45,6 +46,7 @@ func (q *Queries) ClaimRegistration(ctx context.Context, arg ClaimRegistrationPa
 		&i.Wanted,
 		&i.Revision,
 		&i.AgentID,
+		&i.Stale,
 		&i.Attempts,
 	)
 	return i, err
@@ -93,18 +95,20 @@ func (q *Queries) DropUntriedRegistration(ctx context.Context, arg DropUntriedRe
 
 const postponeRegistration = `-- name: PostponeRegistration :execrows
 UPDATE registrations SET agent_id = $1, lease_until_us = 0, last_error = $2,
-    run_at_us = CASE WHEN revision = $3 THEN CAST($4 AS BIGINT) ELSE run_at_us END
-WHERE owner_id = $5 AND name = $6 AND claim = $7
+    stale = stale AND (revision <> $3 OR $4),
+    run_at_us = CASE WHEN revision = $3 THEN CAST($5 AS BIGINT) ELSE run_at_us END
+WHERE owner_id = $6 AND name = $7 AND claim = $8
 `
 
 type PostponeRegistrationParams struct {
-	AgentID   *string
-	LastError *string
-	Revision  int64
-	RunAtUs   int64
-	OwnerID   string
-	Name      string
-	Claim     *string
+	AgentID    *string
+	LastError  *string
+	Revision   int64
+	StillStale bool
+	RunAtUs    int64
+	OwnerID    string
+	Name       string
+	Claim      *string
 }
 
 func (q *Queries) PostponeRegistration(ctx context.Context, arg PostponeRegistrationParams) (int64, error) {
@@ -112,6 +116,7 @@ func (q *Queries) PostponeRegistration(ctx context.Context, arg PostponeRegistra
 		arg.AgentID,
 		arg.LastError,
 		arg.Revision,
+		arg.StillStale,
 		arg.RunAtUs,
 		arg.OwnerID,
 		arg.Name,
@@ -124,9 +129,9 @@ func (q *Queries) PostponeRegistration(ctx context.Context, arg PostponeRegistra
 }
 
 const reassertRegistration = `-- name: ReassertRegistration :exec
-INSERT INTO registrations (owner_id, name, display_name, wanted, revision, status, run_at_us, claim, lease_until_us, attempts)
-VALUES ($1, $2, $3, 'removed', 1, 'pending', 0, $4, 0, 0)
-ON CONFLICT (owner_id, name) DO UPDATE SET status = 'pending', run_at_us = excluded.run_at_us
+INSERT INTO registrations (owner_id, name, display_name, wanted, revision, stale, status, run_at_us, claim, lease_until_us, attempts)
+VALUES ($1, $2, $3, 'removed', 1, FALSE, 'pending', 0, $4, 0, 0)
+ON CONFLICT (owner_id, name) DO UPDATE SET revision = registrations.revision + 1, status = 'pending', run_at_us = excluded.run_at_us
 `
 
 type ReassertRegistrationParams struct {
@@ -148,12 +153,13 @@ func (q *Queries) ReassertRegistration(ctx context.Context, arg ReassertRegistra
 
 const settleRegistration = `-- name: SettleRegistration :execrows
 UPDATE registrations SET status = CASE WHEN revision = $1 THEN 'done' ELSE 'pending' END,
-    agent_id = $2, lease_until_us = 0, attempts = 0, last_error = NULL
-WHERE owner_id = $3 AND name = $4 AND claim = $5
+    stale = stale AND revision <> $1 AND NOT $2, agent_id = $3, lease_until_us = 0, attempts = 0, last_error = NULL
+WHERE owner_id = $4 AND name = $5 AND claim = $6
 `
 
 type SettleRegistrationParams struct {
 	Revision int64
+	Removed  bool
 	AgentID  *string
 	OwnerID  string
 	Name     string
@@ -163,6 +169,7 @@ type SettleRegistrationParams struct {
 func (q *Queries) SettleRegistration(ctx context.Context, arg SettleRegistrationParams) (int64, error) {
 	result, err := q.db.ExecContext(ctx, settleRegistration,
 		arg.Revision,
+		arg.Removed,
 		arg.AgentID,
 		arg.OwnerID,
 		arg.Name,
@@ -175,10 +182,10 @@ func (q *Queries) SettleRegistration(ctx context.Context, arg SettleRegistration
 }
 
 const wantRegistration = `-- name: WantRegistration :exec
-INSERT INTO registrations (owner_id, name, display_name, wanted, revision, status, run_at_us, lease_until_us, attempts)
-VALUES ($1, $2, $3, $4, 1, 'pending', 0, 0, 0)
+INSERT INTO registrations (owner_id, name, display_name, wanted, revision, stale, status, run_at_us, lease_until_us, attempts)
+VALUES ($1, $2, $3, $4, 1, FALSE, 'pending', 0, 0, 0)
 ON CONFLICT (owner_id, name) DO UPDATE SET display_name = excluded.display_name, wanted = excluded.wanted,
-    revision = registrations.revision + 1, status = 'pending', run_at_us = excluded.run_at_us, attempts = 0, last_error = NULL
+    stale = registrations.stale OR registrations.wanted = 'removed', revision = registrations.revision + 1, status = 'pending', run_at_us = excluded.run_at_us, attempts = 0, last_error = NULL
 `
 
 type WantRegistrationParams struct {

@@ -57,6 +57,15 @@ func (q *Queries) DropOnce(ctx context.Context, arg DropOnceParams) error {
 	return err
 }
 
+const dropTurns = `-- name: DropTurns :exec
+DELETE FROM turns WHERE delivery_id > '' AND NOT events_kept
+`
+
+func (q *Queries) DropTurns(ctx context.Context) error {
+	_, err := q.db.ExecContext(ctx, dropTurns)
+	return err
+}
+
 const endMessage = `-- name: EndMessage :exec
 UPDATE messages SET status = $1, error = $2 WHERE id = $3 AND owner_id = $4
 `

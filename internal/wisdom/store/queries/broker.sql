@@ -10,7 +10,8 @@ SELECT c.integration_id,
     EXISTS (SELECT 1 FROM conversation_messages m
         WHERE m.id = sqlc.arg(message_id) AND m.conversation_id = c.id AND m.user_id = sqlc.arg(user_id)) AS has_message,
     CAST(COALESCE((SELECT x.context_id FROM conversation_contexts x
-        WHERE x.conversation_id = c.id AND x.agent_id = sqlc.arg(agent_id)), '') AS TEXT) AS context_id
+        WHERE x.conversation_id = c.id AND x.agent_id = sqlc.arg(agent_id)), '') AS TEXT) AS context_id,
+    c.external_user
 FROM conversations c
 WHERE c.id = sqlc.arg(id) AND c.user_id = sqlc.arg(user_id);
 
@@ -58,6 +59,10 @@ WHERE id = sqlc.arg(id) AND user_id = sqlc.arg(user_id);
 
 -- name: TakeMessageBack :exec
 DELETE FROM conversation_messages WHERE id = $1 AND conversation_id = $2 AND user_id = $3;
+
+-- name: TakeExternalUserBack :exec
+UPDATE conversations SET external_user = sqlc.narg(before)
+WHERE id = sqlc.arg(id) AND user_id = sqlc.arg(user_id) AND external_user = sqlc.arg(written);
 
 -- name: TakeConversationBack :exec
 DELETE FROM conversations

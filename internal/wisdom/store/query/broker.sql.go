@@ -272,6 +272,28 @@ func (q *Queries) TakeConversationBack(ctx context.Context, arg TakeConversation
 	return err
 }
 
+const takeExternalUserBack = `-- name: TakeExternalUserBack :exec
+UPDATE conversations SET external_user = $1
+WHERE id = $2 AND user_id = $3 AND external_user = $4
+`
+
+type TakeExternalUserBackParams struct {
+	Before  *string
+	ID      string
+	UserID  string
+	Written *string
+}
+
+func (q *Queries) TakeExternalUserBack(ctx context.Context, arg TakeExternalUserBackParams) error {
+	_, err := q.db.ExecContext(ctx, takeExternalUserBack,
+		arg.Before,
+		arg.ID,
+		arg.UserID,
+		arg.Written,
+	)
+	return err
+}
+
 const takeMessageBack = `-- name: TakeMessageBack :exec
 DELETE FROM conversation_messages WHERE id = $1 AND conversation_id = $2 AND user_id = $3
 `
@@ -292,7 +314,8 @@ SELECT c.integration_id,
     EXISTS (SELECT 1 FROM conversation_messages m
         WHERE m.id = $1 AND m.conversation_id = c.id AND m.user_id = $2) AS has_message,
     CAST(COALESCE((SELECT x.context_id FROM conversation_contexts x
-        WHERE x.conversation_id = c.id AND x.agent_id = $3), '') AS TEXT) AS context_id
+        WHERE x.conversation_id = c.id AND x.agent_id = $3), '') AS TEXT) AS context_id,
+    c.external_user
 FROM conversations c
 WHERE c.id = $4 AND c.user_id = $2
 `
@@ -308,6 +331,7 @@ type ThreadRow struct {
 	IntegrationID *string
 	HasMessage    bool
 	ContextID     string
+	ExternalUser  *string
 }
 
 func (q *Queries) Thread(ctx context.Context, arg ThreadParams) (ThreadRow, error) {
@@ -318,7 +342,12 @@ func (q *Queries) Thread(ctx context.Context, arg ThreadParams) (ThreadRow, erro
 		arg.ID,
 	)
 	var i ThreadRow
-	err := row.Scan(&i.IntegrationID, &i.HasMessage, &i.ContextID)
+	err := row.Scan(
+		&i.IntegrationID,
+		&i.HasMessage,
+		&i.ContextID,
+		&i.ExternalUser,
+	)
 	return i, err
 }
 
