@@ -403,3 +403,38 @@ func (w *witness) seen() []witnessed {
 	defer w.mu.Unlock()
 	return append([]witnessed(nil), w.calls...)
 }
+
+func TestAStopAnswersAndRecordsWhatItCutsOff(t *testing.T) {
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then the server notices who leaves
+		<-r.Context().Done()
+	}))
+	t.Cleanup(slow.Close)
+	addr, database := freeAddr(t), testkit.SQLite(t)
+	begin := func() *process {
+		return startWisdom(t, addr, database, "http://127.0.0.1:9", allowLoopback, "SHUTDOWN_GRACE_SECONDS=4")
+	}
+	p := begin()
+	s := &stack{wisdoms: []*process{p}}
+	ada := signUp(t, s)
+	slug := register(t, p.url, ada, "Sloth", "Takes its time.", slow.URL).text("agent_id")
+	answers := make(chan invocation, 1)
+	go func() {
+		i, ok := invoke(p.url, slug, "hello", ada.bearer()...)
+		if !ok {
+			t.Error("the invocation was not answered")
+		}
+		answers <- i
+	}()
+	eventually(t, "the invocation is under way", func() bool { return len(pages[struct{}](t, p.url+"/conversations", 10, ada.bearer()...)) == 1 })
+	p.stop()
+	got := <-answers
+	if got.Success || got.ErrorCode != "agent_timeout" || got.ConversationID == "" {
+		t.Errorf("answered %+v", got)
+	}
+	begin()
+	rows := pages[logRow](t, p.url+"/broker/logs", 10, ada.bearer()...)
+	if len(rows) != 1 || rows[0].ID != got.InvocationID || rows[0].Status != "timeout" || rows[0].ConversationID != got.ConversationID {
+		t.Errorf("the log has %+v, the answer was %+v", rows, got)
+	}
+}

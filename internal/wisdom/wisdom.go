@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -262,8 +263,17 @@ func (s *Service) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Drain makes Ready answer false from now on.
-func (s *Service) Drain() { s.draining.Store(true) }
+// lastWrites is the part of the grace period that is left for invocations to be recorded
+// as cut off.
+const lastWrites = 3 * time.Second
+
+// Drain makes Ready answer false from now on, and begins the grace period of the
+// invocations that are under way. It does not wait.
+func (s *Service) Drain() {
+	s.draining.Store(true)
+	grace := s.cfg.ShutdownGrace
+	time.AfterFunc(max(grace-lastWrites, grace/2), s.api.Broker.Service.Cut)
+}
 
 // Close closes the connections to the host and the database.
 func (s *Service) Close() error {

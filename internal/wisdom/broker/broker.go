@@ -231,6 +231,7 @@ type Log struct {
 	Message      id.Message // of the user
 	Request      []byte     // a JSON object; nil: null
 	Response     []byte
+	Large        bool // Request and Response are there but too large for a list; see Service.Payloads
 	RequestID    string
 	At           time.Time
 }
@@ -259,6 +260,9 @@ type Store interface {
 	Open(ctx context.Context, o Opening) (bool, error)
 	// Close writes in one transaction. What was deleted in the meantime is left out.
 	Close(ctx context.Context, e Ending) error
-	// Logs lists the rows that viewer called or whose agent viewer owns, newest first.
+	// Logs lists the rows that viewer called or whose agent viewer owns, newest first. The
+	// payloads of a row that would make a long list too large for memory are left out.
 	Logs(ctx context.Context, viewer id.User, q LogQuery) ([]Log, error)
+	// Payloads reads those of one row that caller made. fault.NotFound.
+	Payloads(ctx context.Context, caller id.User, l id.Invocation) (request, response []byte, err error)
 }

@@ -43,7 +43,10 @@ type Config struct {
 }
 
 // Service is the broker. It is safe for concurrent use.
-type Service struct{ config Config }
+type Service struct {
+	config   Config
+	underway *underway
+}
 
 // New returns a Service.
 func New(c Config) *Service {
@@ -51,7 +54,7 @@ func New(c Config) *Service {
 	if c.Jitter == nil {
 		c.Jitter = rand.Float64
 	}
-	return &Service{c}
+	return &Service{c, &underway{calls: map[id.Invocation]context.CancelCauseFunc{}}}
 }
 
 // Invoke calls an agent for p's user and returns what came of it: refusals and failures
@@ -253,9 +256,14 @@ func (s *Service) run(ctx context.Context, a attempt, t Target, emit func([]byte
 	if emit == nil {
 		timeout = min(cmp.Or(a.limits.Timeout, s.config.Timeout), s.config.Timeout)
 	}
-	calling, cancel := context.WithTimeout(ctx, timeout)
+	noted, leave := s.underway.enter(ctx, a.id)
+	defer leave()
+	calling, cancel := context.WithTimeout(noted, timeout)
 	defer cancel()
 	reply, result, counts := s.send(calling, &a, t, emit, timeout)
+	if !result.Success && errors.Is(context.Cause(calling), errCut) {
+		reply, result = Reply{}, failure(AgentTimeout)
+	}
 	result.Latency = s.config.Now().Sub(a.began)
 	return s.close(ctx, &a, result, reply, counts)
 }

@@ -580,3 +580,39 @@ type rows struct {
 func (r rows) Logs(context.Context, id.User, LogQuery) ([]Log, error) {
 	return slices.Clone(r.list), nil
 }
+
+func TestACallThatIsCutOffIsAnsweredAndRecorded(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s, p, r := newScene()
+			s.answers = []answer{{after: time.Hour}}
+			service := s.service()
+			call := func() (Result, error) {
+				if !stream {
+					return service.Invoke(t.Context(), p, r)
+				}
+				streaming, err := service.Stream(t.Context(), p, r)
+				if err != nil {
+					return Result{}, err
+				}
+				out := &heard{}
+				err = streaming.Run(t.Context(), out)
+				return out.done, err
+			}
+			time.AfterFunc(2*time.Second, service.Cut)
+			for i, want := range []time.Duration{2 * time.Second, 0} { // the second begins after the cut
+				began := clock.System()
+				got, err := call()
+				if err != nil || got.Code != AgentTimeout || got.Status != 408 || got.Conversation == "" || clock.System().Sub(began) != want {
+					t.Errorf("stream %t, call %d: got %+v, %v after %s", stream, i, got, err, clock.System().Sub(began))
+				}
+				if e := s.closed[i]; e.Log.Code != AgentTimeout || e.Reached || e.Undo != nil {
+					t.Errorf("stream %t, call %d: closed %+v", stream, i, e)
+				}
+			}
+			if n := len(service.underway.calls); n != 0 {
+				t.Errorf("%d calls are still noted", n)
+			}
+		})
+	}
+}
