@@ -78,20 +78,30 @@ func TestOnlyWhatIsBrokenIsLoggedAsAnError(t *testing.T) {
 }
 
 func TestAClientThatLeftIsNoErrorOfOurs(t *testing.T) {
-	var log bytes.Buffer
-	s, _ := testServer(t, func(o *Options) {
-		o.Log = slog.New(slog.NewJSONHandler(&log, nil))
-		o.Routes = append(o.Routes, Get("/slow", Public, func(ctx context.Context, _ principal.Principal, _ *struct{}) (string, error) {
-			<-ctx.Done()
-			return "", fmt.Errorf("fetch something: %w", ctx.Err())
-		}))
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	r := httptest.NewRequest("GET", "/slow", nil).WithContext(ctx)
-	rec := httptest.NewRecorder()
-	s.ServeHTTP(rec, r)
-	if rec.Code != 499 || !strings.Contains(log.String(), `"level":"INFO"`) || strings.Contains(log.String(), "ERROR") {
-		t.Errorf("status %d, log %s", rec.Code, &log)
+	for _, tt := range []struct {
+		err  error
+		want int
+	}{
+		{context.Canceled, 499},
+		{fault.New(fault.Upstream, "entity_host_error", "x").Because(errors.New("i/o timeout")), 499},
+		{fault.New(fault.Timeout, "turn_timeout", "x"), 499},
+		{fault.New(fault.NotFound, "not_found", "x"), 404},
+		{errors.New("the database is broken"), 500},
+	} {
+		var log bytes.Buffer
+		s, _ := testServer(t, func(o *Options) {
+			o.Log = slog.New(slog.NewJSONHandler(&log, nil))
+			o.Routes = append(o.Routes, Get("/slow", Public, func(ctx context.Context, _ principal.Principal, _ *struct{}) (string, error) {
+				<-ctx.Done()
+				return "", fmt.Errorf("fetch something: %w", tt.err)
+			}))
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		rec := httptest.NewRecorder()
+		s.ServeHTTP(rec, httptest.NewRequest("GET", "/slow", nil).WithContext(ctx))
+		if rec.Code != tt.want || strings.Contains(log.String(), "ERROR") != (tt.want == 500) {
+			t.Errorf("%v: status %d, log %s", tt.err, rec.Code, &log)
+		}
 	}
 }

@@ -57,12 +57,14 @@ func statusOf(err error) int {
 // fail renders an error, the only place that does. An error without a type, and an
 // internal fault, say "Internal error" and nothing else.
 //
-// A client that left is nobody's fault: the answer, which nobody reads, has the status
-// that nginx made usual for it, so that it does not count as an error of ours.
+// A client that left is nobody's fault, nor is what broke behind us because of it: the
+// answer, which nobody reads, has the status that nginx made usual for it, so that it does
+// not count as an error of ours.
 func (x *exchange) fail(err error) {
 	x.err = err
 	f := fault.As(err)
-	if f == nil && x.r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+	behind := f != nil && (f.Kind == fault.Upstream || f.Kind == fault.Timeout)
+	if x.r.Context().Err() != nil && (behind || f == nil && errors.Is(err, context.Canceled)) {
 		x.send(statusClientLeft, nil, nil)
 		return
 	}
