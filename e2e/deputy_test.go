@@ -136,7 +136,8 @@ func newDeputy(t *testing.T) *deputy {
 	d.url = "http://" + addr
 	d.witness = newWitness(t, d.url)
 	start(t, "http://"+hostAddr, "/health", []string{"AGENTS_ADDR=" + hostAddr, "OPS_ADDR=127.0.0.1:0", "AGENTS_DATABASE_URL=" + testkit.SQLite(t),
-		"AGENTS_API_KEY=" + hostKey, "AGENTS_SERVICE_API_KEY=" + serviceKey, "INTUNO_BASE_URL=" + d.witness.URL}, "agents")
+		"AGENTS_API_KEY=" + hostKey, "AGENTS_SERVICE_API_KEY=" + serviceKey, "INTUNO_BASE_URL=" + d.witness.URL,
+		"ROUTER_MAX_DISTANCE=4"}, "agents") // whatever is said, eve's agent is asked
 	s := &stack{wisdoms: []*process{startWisdom(t, addr, testkit.SQLite(t), "http://"+hostAddr,
 		"INVOKE_ENDPOINT_ALLOWED_HOSTS="+strings.TrimPrefix(d.agent.URL, "http://"))}}
 	d.ada, d.bob, d.eve = signUp(t, s), signUp(t, s), signUp(t, s)
