@@ -27,6 +27,7 @@ type Message struct {
 	Role         string // user, assistant, system or tool
 	Content      string
 	Metadata     []byte  // a JSON object; nil: null
+	Large        bool    // Content and Metadata are too large for a list; see Service.Whole
 	Agent        *string // slug of the agent that said it
 	Created      time.Time
 }
@@ -53,7 +54,8 @@ type Store interface {
 	// PatchConversation is fault.NotFound also if the new integration is not the user's.
 	PatchConversation(ctx context.Context, user id.User, within id.Integration, c id.Conversation, p Patch, at time.Time) (Conversation, error)
 	DeleteConversation(ctx context.Context, user id.User, within id.Integration, c id.Conversation) error
-	// Messages lists oldest first.
+	// Messages lists oldest first. What is said by a message that would make a long list
+	// too large for memory is left out.
 	Messages(ctx context.Context, user id.User, within id.Integration, c id.Conversation, limit, offset int) ([]Message, error)
 	Message(ctx context.Context, user id.User, within id.Integration, c id.Conversation, m id.Message) (Message, error)
 	DeleteMessage(ctx context.Context, user id.User, within id.Integration, c id.Conversation, m id.Message) error

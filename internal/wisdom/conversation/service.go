@@ -63,13 +63,23 @@ func (s *Service) Delete(ctx context.Context, p principal.Principal, c id.Conver
 	return nil
 }
 
-// Messages lists what was said, oldest first. Fault: NotFound.
+// Messages lists what was said, oldest first. What is too large for a list is left out.
+// Fault: NotFound.
 func (s *Service) Messages(ctx context.Context, p principal.Principal, c id.Conversation, limit, offset int) ([]Message, error) {
 	list, err := s.store.Messages(ctx, p.User, p.Integration, c, limit, offset)
 	if err != nil {
 		return nil, missing("Conversation", err)
 	}
 	return list, nil
+}
+
+// Whole is a message of Messages with what was left out of the list. Fault: NotFound, if it
+// is gone.
+func (s *Service) Whole(ctx context.Context, p principal.Principal, m Message) (Message, error) {
+	if !m.Large {
+		return m, nil
+	}
+	return s.Message(ctx, p, m.Conversation, m.ID)
 }
 
 // Message finds one thing said in a conversation. Fault: NotFound.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,8 +27,10 @@ func (h *Broker) routes() []httpx.Route {
 			httpx.Doc("Invoke an agent; refusals and failures are 200 too, with success false")),
 		httpx.Post("/broker/invoke/stream", httpx.User, h.stream, httpx.Streams(),
 			httpx.Doc("Invoke an agent and get its answer as it comes: events chunk, result, error, and at last done")),
-		httpx.Get("/broker/logs", httpx.User, h.logs, httpx.Doc("List invocations that you made or that others made at your agents, newest first")),
-		httpx.Get("/broker/logs/agent/{agent_uuid}", httpx.User, h.agentLogs, httpx.Doc("List your own invocations of an agent, newest first")),
+		httpx.Get("/broker/logs", httpx.User, h.logs, httpx.Returns[[]api.InvocationLog](),
+			httpx.Doc("List invocations that you made or that others made at your agents, newest first")),
+		httpx.Get("/broker/logs/agent/{agent_uuid}", httpx.User, h.agentLogs, httpx.Returns[[]api.InvocationLog](),
+			httpx.Doc("List your own invocations of an agent, newest first")),
 	}
 }
 
@@ -164,7 +167,7 @@ type logsInput struct {
 	Status *string `query:"status" enum:"success,error,timeout"`
 }
 
-func (h *Broker) logs(ctx context.Context, p principal.Principal, in *logsInput) ([]api.InvocationLog, error) {
+func (h *Broker) logs(ctx context.Context, p principal.Principal, in *logsInput) (httpx.Reply, error) {
 	q := broker.LogQuery{Limit: in.Limit, Offset: in.Offset, From: moment(in.From), To: moment(in.To)}
 	if in.Agent != nil {
 		q.Agent = id.Agent(*in.Agent)
@@ -176,7 +179,7 @@ func (h *Broker) logs(ctx context.Context, p principal.Principal, in *logsInput)
 		q.From = q.From.Add(time.Microsecond - 1) // rows have whole microseconds: none from before it
 	}
 	list, err := h.Service.Logs(ctx, p, q)
-	return toLogs(list), err
+	return listLogs(h.Service, p, list), err
 }
 
 // moment is the time that a checked parameter says; zero without one.
@@ -194,9 +197,20 @@ type agentLogsInput struct {
 	Offset int    `query:"offset" minimum:"0" maximum:"1000000" default:"0"`
 }
 
-func (h *Broker) agentLogs(ctx context.Context, p principal.Principal, in *agentLogsInput) ([]api.InvocationLog, error) {
+func (h *Broker) agentLogs(ctx context.Context, p principal.Principal, in *agentLogsInput) (httpx.Reply, error) {
 	list, err := h.Service.Logs(ctx, p, broker.LogQuery{Agent: id.Agent(in.Agent), Mine: true, Limit: in.Limit, Offset: in.Offset})
-	return toLogs(list), err
+	return listLogs(h.Service, p, list), err
+}
+
+// listLogs answers rows as the service lists them to p.
+func listLogs(s *broker.Service, p principal.Principal, rows []broker.Log) httpx.Reply {
+	if !slices.ContainsFunc(rows, func(l broker.Log) bool { return l.Large }) {
+		return httpx.Reply{JSON: toLogs(rows)}
+	}
+	return httpx.List(rows, func(ctx context.Context, l broker.Log) (api.InvocationLog, error) {
+		l, err := s.Payloads(ctx, p, l)
+		return toLog(l), err
+	})
 }
 
 func toLogs(rows []broker.Log) []api.InvocationLog {

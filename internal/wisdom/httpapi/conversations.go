@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"slices"
 
 	"github.com/IntunoAI/intuno-go/api"
 	"github.com/IntunoAI/intuno-go/internal/httpx"
@@ -23,8 +24,8 @@ func (h *Conversation) routes() []httpx.Route {
 		httpx.Get("/conversations/{id}", httpx.User, h.get, httpx.Doc("Read a conversation")),
 		httpx.Patch("/conversations/{id}", httpx.User, h.patch, httpx.Doc("Name a conversation, or give it to one of your integrations; what is absent or null stays")),
 		httpx.Delete("/conversations/{id}", httpx.User, h.delete, httpx.Doc("Delete a conversation with its messages")),
-		httpx.Get("/conversations/{id}/logs", httpx.User, h.logs, httpx.Doc("List your invocations in a conversation, newest first")),
-		httpx.Get("/conversations/{id}/messages", httpx.User, h.messages, httpx.Doc("List what was said, oldest first")),
+		httpx.Get("/conversations/{id}/logs", httpx.User, h.logs, httpx.Returns[[]api.InvocationLog](), httpx.Doc("List your invocations in a conversation, newest first")),
+		httpx.Get("/conversations/{id}/messages", httpx.User, h.messages, httpx.Returns[[]api.Message](), httpx.Doc("List what was said, oldest first")),
 		httpx.Get("/conversations/{id}/messages/{mid}", httpx.User, h.message, httpx.Doc("Read one message")),
 		httpx.Delete("/conversations/{id}/messages/{mid}", httpx.User, h.deleteMessage, httpx.Doc("Delete one message")),
 	}
@@ -81,13 +82,13 @@ type conversationLogsInput struct {
 	Offset int    `query:"offset" minimum:"0" maximum:"1000000" default:"0"`
 }
 
-func (h *Conversation) logs(ctx context.Context, p principal.Principal, in *conversationLogsInput) ([]api.InvocationLog, error) {
+func (h *Conversation) logs(ctx context.Context, p principal.Principal, in *conversationLogsInput) (httpx.Reply, error) {
 	c, err := h.Service.Get(ctx, p, id.Conversation(in.ID))
 	if err != nil {
-		return nil, err
+		return httpx.Reply{}, err
 	}
 	list, err := h.Broker.Logs(ctx, p, broker.LogQuery{Conversation: c.ID, Mine: true, Limit: in.Limit, Offset: in.Offset})
-	return toLogs(list), err
+	return listLogs(h.Broker, p, list), err
 }
 
 type messageListInput struct {
@@ -96,9 +97,15 @@ type messageListInput struct {
 	Offset int    `query:"offset" minimum:"0" maximum:"1000000" default:"0"`
 }
 
-func (h *Conversation) messages(ctx context.Context, p principal.Principal, in *messageListInput) ([]api.Message, error) {
+func (h *Conversation) messages(ctx context.Context, p principal.Principal, in *messageListInput) (httpx.Reply, error) {
 	found, err := h.Service.Messages(ctx, p, id.Conversation(in.ID), in.Limit, in.Offset)
-	return toMessages(found), err
+	if !slices.ContainsFunc(found, func(m conversation.Message) bool { return m.Large }) {
+		return httpx.Reply{JSON: toMessages(found)}, err
+	}
+	return httpx.List(found, func(ctx context.Context, m conversation.Message) (api.Message, error) {
+		m, err := h.Service.Whole(ctx, p, m)
+		return toMessage(m), err
+	}), nil
 }
 
 type conversationMessageInput struct {

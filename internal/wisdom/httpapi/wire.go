@@ -16,7 +16,5 @@ func Conversations(list []conversation.Conversation) []api.Conversation {
 	return toConversations(list)
 }
 
-// Messages is the wire form of a list.
-func Messages(list []conversation.Message) []api.Message {
-	return toMessages(list)
-}
+// Message is the wire form of one thing said.
+func Message(m conversation.Message) api.Message { return toMessage(m) }

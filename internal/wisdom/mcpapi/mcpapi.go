@@ -51,6 +51,7 @@ type Broker interface {
 type Conversations interface {
 	List(ctx context.Context, p principal.Principal, q conversation.Query) ([]conversation.Conversation, error)
 	Messages(ctx context.Context, p principal.Principal, c id.Conversation, limit, offset int) ([]conversation.Message, error)
+	Whole(ctx context.Context, p principal.Principal, m conversation.Message) (conversation.Message, error)
 }
 
 // Importer makes an agent of an A2A card. visibility nil is the default of the rules.

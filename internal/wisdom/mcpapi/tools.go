@@ -4,10 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/IntunoAI/intuno-go/api"
+	"github.com/IntunoAI/intuno-go/internal/fault"
+	"github.com/IntunoAI/intuno-go/internal/httpx"
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/principal"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/broker"
@@ -71,6 +75,7 @@ const (
 	maxConversations = 1000
 	maxMessages      = 500
 	maxOffset        = 1_000_000
+	maxSaid          = 8 << 20 // bytes of messages in one answer, which is one text; of one message any
 )
 
 func discoverAgents(ctx context.Context, a *API, p principal.Principal, in *arguments) (any, error) {
@@ -140,7 +145,25 @@ func conversationMessages(ctx context.Context, a *API, p principal.Principal, in
 		return nil, err
 	}
 	list, err := a.c.Conversations.Messages(ctx, p, c, limit, offset)
-	return httpapi.Messages(list), err
+	if err != nil {
+		return nil, err
+	}
+	said, size := make([]jsontext.Value, len(list)), 0
+	for i, m := range list {
+		if m, err = a.c.Conversations.Whole(ctx, p, m); fault.Is(err, fault.NotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if said[i], err = httpx.JSON(httpapi.Message(m)); err != nil {
+			return nil, fmt.Errorf("encode a message: %w", err)
+		}
+		if size += len(said[i]); size > maxSaid && i > 0 {
+			return nil, fault.New(fault.TooLarge, api.CodePayloadTooLarge, "these messages are larger than %d bytes: ask for fewer, with a limit of at most %d", maxSaid, i)
+		}
+	}
+	return slices.DeleteFunc(said, func(m jsontext.Value) bool { return m == nil }), nil
 }
 
 func importAgent(ctx context.Context, a *API, p principal.Principal, in *arguments) (any, error) {

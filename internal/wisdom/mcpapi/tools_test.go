@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/IntunoAI/intuno-go/internal/fault"
+	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/broker"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/conversation"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/registry"
@@ -99,6 +101,48 @@ func TestToolsAskTheRulesWithDefaultsAndClamping(t *testing.T) {
 		text, isError := call(t, newEdge(t, r, t.Output()), c.tool, c.arguments)
 		if got := c.got(r); fmt.Sprint(got) != fmt.Sprint(c.want) || isError {
 			t.Errorf("%s(%s): asked %v, want %v; answered %s", c.tool, c.arguments, got, c.want, text)
+		}
+	}
+}
+
+func TestMessagesAreOneTextOfABoundedSize(t *testing.T) {
+	const size = 1 << 20
+	list := make([]conversation.Message, 10)
+	for i := range list {
+		list[i] = conversation.Message{ID: id.Message(fmt.Sprint(i)), Role: "user", Large: true}
+	}
+	for _, c := range []struct {
+		sentence string
+		n        int
+		content  int
+		missing  id.Message
+		err      error
+		read     int // how many are read, at most
+		isError  bool
+		want     string // part of the text
+	}{
+		{"what fits is told", 7, size, "", nil, 7, false, `"id":"6"`},
+		{"what does not fit is not", 10, size, "", nil, 8, true, `{"error":"these messages are larger than 8388608 bytes: ask for fewer, with a limit of at most 7"}`},
+		{"one message always fits", 1, 9 * size, "", nil, 1, false, `"id":"0"`},
+		{"what is gone is left out", 2, 1, "0", nil, 2, false, `[{"id":"1"`},
+		{"no message is an empty list", 1, 1, "0", nil, 1, false, `[]`},
+		{"a broken store is an error", 2, 1, "", errStore, 1, true, `{"error":"Internal error"}`},
+	} {
+		read := 0
+		r := &rules{messages: list[:c.n], whole: func(m conversation.Message) (conversation.Message, error) {
+			read++
+			if m.ID == c.missing {
+				return conversation.Message{}, fault.Missing("Message")
+			}
+			m.Content = strings.Repeat("x", c.content)
+			return m, c.err
+		}}
+		text, isError := call(t, newEdge(t, r, io.Discard), "get_conversation_messages", `{"conversation_id":"`+someUUID+`"}`)
+		if isError != c.isError || read != c.read || !strings.Contains(text, c.want) || isError && text != c.want {
+			t.Errorf("%s: isError %v after %d messages: %.200s", c.sentence, isError, read, text)
+		}
+		if listed := strings.Count(text, `"role"`); !isError && listed != c.n-strings.Count(string(c.missing), "0") {
+			t.Errorf("%s: %d messages", c.sentence, listed)
 		}
 	}
 }

@@ -35,11 +35,13 @@ type rules struct {
 	window     [2]int // limit and offset of messages
 	imported   string
 
-	agents []registry.Agent
-	result broker.Result
-	err    error         // of everything
-	boom   any           // panics with it
-	hang   chan struct{} // if set, Invoke sends to it, waits for the caller to leave and closes it
+	agents   []registry.Agent
+	messages []conversation.Message
+	whole    func(m conversation.Message) (conversation.Message, error) // nil: as listed
+	result   broker.Result
+	err      error         // of everything
+	boom     any           // panics with it
+	hang     chan struct{} // if set, Invoke sends to it, waits for the caller to leave and closes it
 }
 
 func (r *rules) note(f func()) error {
@@ -90,7 +92,14 @@ func (s said) List(_ context.Context, _ principal.Principal, q conversation.Quer
 }
 
 func (s said) Messages(_ context.Context, _ principal.Principal, _ id.Conversation, limit, offset int) ([]conversation.Message, error) {
-	return nil, s.note(func() { s.window = [2]int{limit, offset} })
+	return s.messages, s.note(func() { s.window = [2]int{limit, offset} })
+}
+
+func (s said) Whole(_ context.Context, _ principal.Principal, m conversation.Message) (conversation.Message, error) {
+	if s.whole == nil {
+		return m, nil
+	}
+	return s.whole(m)
 }
 
 // guard lets a request act as the user named in X-Test-User.

@@ -98,6 +98,10 @@ func (s *Store) CalledAgent(ctx context.Context, slug string) (registry.Agent, *
 	return a, &registry.SealedCredential{Agent: a.ID, Type: a.AuthType, Sealed: row.Sealed, KeyID: *row.KeyID, Header: row.AuthHeader, Scheme: row.AuthScheme}, nil
 }
 
+// listedPayloads is how many bytes a row may say, asked and answered together, to be
+// listed with it: a page of 100 rows has at most 6.25 MiB.
+const listedPayloads = 64 << 10
+
 // Logs implements broker.Store.
 func (s *Store) Logs(ctx context.Context, viewer id.User, q broker.LogQuery) ([]broker.Log, error) {
 	text, args := logsQuery(viewer, q)
@@ -117,6 +121,16 @@ func (s *Store) Logs(ctx context.Context, viewer id.User, q broker.LogQuery) ([]
 	return logs, rows.Err()
 }
 
+// Payloads implements broker.Store.
+func (s *Store) Payloads(ctx context.Context, caller id.User, l id.Invocation) (request, response []byte, err error) {
+	row, err := s.read.LogPayloads(ctx, query.LogPayloadsParams{ID: string(l), CallerID: string(caller)})
+	return bytesPtr(row.Request), bytesPtr(row.Response), sqldb.Translate(err)
+}
+
+// listed tells of l whether its payloads are small enough for a list, $2 bytes. The
+// length of a value is known without reading it.
+const listed = "COALESCE(octet_length(l.request), 0) + COALESCE(octet_length(l.response), 0) <= CAST($2 AS BIGINT)"
+
 // logColumns are what logsQuery gives of l, an invocation log, and a, its agent if the
 // viewer, $1, may see that. What belongs to a foreign caller is masked here, so that it
 // does not leave the database.
@@ -125,7 +139,8 @@ const logColumns = "l.id, l.kind, CASE WHEN l.caller_id = $1 THEN l.caller_id EL
 	"(SELECT i.id FROM integrations i WHERE i.id = l.integration_id AND l.caller_id = $1), " +
 	"(SELECT c.id FROM conversations c WHERE c.id = l.conversation_id AND l.caller_id = $1), " +
 	"(SELECT m.id FROM conversation_messages m WHERE m.id = l.message_id AND l.caller_id = $1), " +
-	"CASE WHEN l.caller_id = $1 THEN l.request END, CASE WHEN l.caller_id = $1 THEN l.response END, l.request_id, l.created_us"
+	"CASE WHEN l.caller_id = $1 AND " + listed + " THEN l.request END, CASE WHEN l.caller_id = $1 AND " + listed + " THEN l.response END, " +
+	"l.caller_id = $1 AND NOT (" + listed + "), l.request_id, page.created_us"
 
 // logsQuery merges two disjoint halves, what the viewer called and what others called of
 // the viewer's agents, each read along its index and no further than needed. Until the
@@ -141,6 +156,7 @@ func logsQuery(viewer id.User, q broker.LogQuery) (string, []any) {
 		return "$" + strconv.Itoa(len(args))
 	}
 	me := param(string(viewer))
+	param(int64(listedPayloads)) // $2
 	var where strings.Builder
 	if q.Agent != "" {
 		where.WriteString(" AND agent_id = " + param(string(q.Agent)))
@@ -180,7 +196,7 @@ func scanLog(rows *sql.Rows) (broker.Log, error) {
 	var agent, slug, name, integration, conversation, message, request, response *string
 	var created int64
 	err := rows.Scan(&l.ID, &l.Kind, &l.Caller, &l.Actor.Type, &l.Actor.ID, &agent, &l.AgentOwner, &slug, &name, &l.Success, &l.Refused, &l.Status, &l.LatencyMS,
-		&l.Code, &integration, &conversation, &message, &request, &response, &l.RequestID, &created)
+		&l.Code, &integration, &conversation, &message, &request, &response, &l.Large, &l.RequestID, &created)
 	l.Agent, l.Slug, l.Name = id.Agent(text(agent)), text(slug), text(name)
 	l.Integration, l.Conversation, l.Message = id.Integration(text(integration)), id.Conversation(text(conversation)), id.Message(text(message))
 	l.Request, l.Response, l.At = bytesPtr(request), bytesPtr(response), clock.FromMicros(created)

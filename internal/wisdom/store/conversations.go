@@ -91,18 +91,27 @@ func (s *Store) DeleteConversation(ctx context.Context, user id.User, within id.
 	return one(s.write.DeleteConversation(ctx, query.DeleteConversationParams{ID: string(c), UserID: string(user), Within: string(within)}))
 }
 
+// listedMessage is how many bytes a message may have, content and metadata together, to
+// be listed with them: a page of 500 messages has at most 7.8 MiB.
+const listedMessage = 16 << 10
+
 // Messages implements conversation.Store.
 func (s *Store) Messages(ctx context.Context, user id.User, within id.Integration, c id.Conversation, limit, offset int) ([]conversation.Message, error) {
 	if _, err := s.Conversation(ctx, user, within, c); err != nil {
 		return nil, err
 	}
-	rows, err := s.read.ConversationMessages(ctx, query.ConversationMessagesParams{ConversationID: string(c), UserID: string(user), Lim: int64(limit), Skip: int64(offset)})
+	rows, err := s.read.ConversationMessages(ctx, query.ConversationMessagesParams{Most: listedMessage, ConversationID: string(c), UserID: string(user),
+		Lim: int64(limit), Skip: int64(offset)})
 	if err != nil {
 		return nil, sqldb.Translate(err)
 	}
 	list := make([]conversation.Message, len(rows))
 	for i, row := range rows {
-		list[i] = toMessage(row)
+		list[i] = conversation.Message{ID: id.Message(row.ID), Conversation: id.Conversation(row.ConversationID), Role: row.Role, Content: row.Content,
+			Large: row.Large, Agent: row.AgentSlug, Created: clock.FromMicros(row.CreatedUs)}
+		if row.Metadata != "" {
+			list[i].Metadata = []byte(row.Metadata)
+		}
 	}
 	return list, nil
 }

@@ -73,6 +73,9 @@ WHERE conversations.id = $1 AND conversations.user_id = $2
 INSERT INTO conversation_contexts (conversation_id, agent_id, context_id) VALUES ($1, $2, $3)
 ON CONFLICT (conversation_id, agent_id) DO UPDATE SET context_id = excluded.context_id;
 
+-- name: LogPayloads :one
+SELECT request, response FROM invocation_logs WHERE id = sqlc.arg(id) AND caller_id = sqlc.arg(caller_id);
+
 -- CalledAgent is for making calls only: it has no viewer.
 -- name: CalledAgent :one
 SELECT sqlc.embed(agents), c.sealed, c.key_id, c.auth_header, c.auth_scheme

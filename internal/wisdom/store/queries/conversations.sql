@@ -17,8 +17,13 @@ RETURNING *;
 DELETE FROM conversations
 WHERE id = sqlc.arg(id) AND user_id = sqlc.arg(user_id) AND (CAST(sqlc.arg(within) AS TEXT) = '' OR integration_id = CAST(sqlc.arg(within) AS TEXT));
 
+-- What is too large together is left out, unread: octet_length looks at no content.
 -- name: ConversationMessages :many
-SELECT * FROM conversation_messages
+SELECT id, conversation_id, role, agent_slug, created_us,
+    CAST(CASE WHEN octet_length(content) + COALESCE(octet_length(metadata), 0) <= CAST(sqlc.arg(most) AS BIGINT) THEN content ELSE '' END AS TEXT) AS content,
+    CAST(CASE WHEN octet_length(content) + COALESCE(octet_length(metadata), 0) <= CAST(sqlc.arg(most) AS BIGINT) THEN COALESCE(metadata, '') ELSE '' END AS TEXT) AS metadata,
+    octet_length(content) + COALESCE(octet_length(metadata), 0) > CAST(sqlc.arg(most) AS BIGINT) AS large
+FROM conversation_messages
 WHERE conversation_id = sqlc.arg(conversation_id) AND user_id = sqlc.arg(user_id)
 ORDER BY created_us, id
 LIMIT CAST(sqlc.arg(lim) AS BIGINT) OFFSET CAST(sqlc.arg(skip) AS BIGINT);

@@ -193,6 +193,27 @@ func (q *Queries) HasIntegration(ctx context.Context, arg HasIntegrationParams) 
 	return count, err
 }
 
+const logPayloads = `-- name: LogPayloads :one
+SELECT request, response FROM invocation_logs WHERE id = $1 AND caller_id = $2
+`
+
+type LogPayloadsParams struct {
+	ID       string
+	CallerID string
+}
+
+type LogPayloadsRow struct {
+	Request  *string
+	Response *string
+}
+
+func (q *Queries) LogPayloads(ctx context.Context, arg LogPayloadsParams) (LogPayloadsRow, error) {
+	row := q.db.QueryRowContext(ctx, logPayloads, arg.ID, arg.CallerID)
+	var i LogPayloadsRow
+	err := row.Scan(&i.Request, &i.Response)
+	return i, err
+}
+
 const putContext = `-- name: PutContext :exec
 INSERT INTO conversation_contexts (conversation_id, agent_id, context_id) VALUES ($1, $2, $3)
 ON CONFLICT (conversation_id, agent_id) DO UPDATE SET context_id = excluded.context_id

@@ -73,21 +73,39 @@ func (q *Queries) ConversationMessage(ctx context.Context, arg ConversationMessa
 }
 
 const conversationMessages = `-- name: ConversationMessages :many
-SELECT id, conversation_id, user_id, role, content, metadata, agent_slug, created_us FROM conversation_messages
-WHERE conversation_id = $1 AND user_id = $2
+SELECT id, conversation_id, role, agent_slug, created_us,
+    CAST(CASE WHEN octet_length(content) + COALESCE(octet_length(metadata), 0) <= CAST($1 AS BIGINT) THEN content ELSE '' END AS TEXT) AS content,
+    CAST(CASE WHEN octet_length(content) + COALESCE(octet_length(metadata), 0) <= CAST($1 AS BIGINT) THEN COALESCE(metadata, '') ELSE '' END AS TEXT) AS metadata,
+    octet_length(content) + COALESCE(octet_length(metadata), 0) > CAST($1 AS BIGINT) AS large
+FROM conversation_messages
+WHERE conversation_id = $2 AND user_id = $3
 ORDER BY created_us, id
-LIMIT CAST($4 AS BIGINT) OFFSET CAST($3 AS BIGINT)
+LIMIT CAST($5 AS BIGINT) OFFSET CAST($4 AS BIGINT)
 `
 
 type ConversationMessagesParams struct {
+	Most           int64
 	ConversationID string
 	UserID         string
 	Skip           int64
 	Lim            int64
 }
 
-func (q *Queries) ConversationMessages(ctx context.Context, arg ConversationMessagesParams) ([]ConversationMessage, error) {
+type ConversationMessagesRow struct {
+	ID             string
+	ConversationID string
+	Role           string
+	AgentSlug      *string
+	CreatedUs      int64
+	Content        string
+	Metadata       string
+	Large          bool
+}
+
+// What is too large together is left out, unread: octet_length looks at no content.
+func (q *Queries) ConversationMessages(ctx context.Context, arg ConversationMessagesParams) ([]ConversationMessagesRow, error) {
 	rows, err := q.db.QueryContext(ctx, conversationMessages,
+		arg.Most,
 		arg.ConversationID,
 		arg.UserID,
 		arg.Skip,
@@ -97,18 +115,18 @@ func (q *Queries) ConversationMessages(ctx context.Context, arg ConversationMess
 		return nil, err
 	}
 	defer rows.Close()
-	items := []ConversationMessage{}
+	items := []ConversationMessagesRow{}
 	for rows.Next() {
-		var i ConversationMessage
+		var i ConversationMessagesRow
 		if err := rows.Scan(
 			&i.ID,
 			&i.ConversationID,
-			&i.UserID,
 			&i.Role,
-			&i.Content,
-			&i.Metadata,
 			&i.AgentSlug,
 			&i.CreatedUs,
+			&i.Content,
+			&i.Metadata,
+			&i.Large,
 		); err != nil {
 			return nil, err
 		}
