@@ -27,7 +27,7 @@ const (
 	userAgent = "Intuno/1.0" // where the caller names none
 
 	// Per host and port; one slow host then holds no more than that.
-	mostConns = 128
+	mostConns = 512
 	// idleTime is below the 5 seconds after which common servers drop an idle
 	// connection, because a POST that meets a dropped one fails: it is never sent twice.
 	idleTime = 4 * time.Second
@@ -102,8 +102,8 @@ func NewClient(p *Policy, roots *x509.CertPool) *Client {
 		Protocols:              protocols,
 		DisableCompression:     true, // Do decompresses, to bound both sides of it
 		MaxConnsPerHost:        mostConns,
-		MaxIdleConnsPerHost:    mostConns / 2,
-		MaxIdleConns:           4 * mostConns,
+		MaxIdleConnsPerHost:    mostConns / 8,
+		MaxIdleConns:           mostConns,
 		IdleConnTimeout:        idleTime,
 		MaxResponseHeaderBytes: maxHeader,
 	}}

@@ -46,6 +46,7 @@ type Config struct {
 type Service struct {
 	config   Config
 	underway *underway
+	slots    *slots
 }
 
 // New returns a Service.
@@ -54,7 +55,7 @@ func New(c Config) *Service {
 	if c.Jitter == nil {
 		c.Jitter = rand.Float64
 	}
-	return &Service{c, &underway{calls: map[id.Invocation]context.CancelCauseFunc{}}}
+	return &Service{c, &underway{calls: map[id.Invocation]context.CancelCauseFunc{}}, &slots{agents: map[id.Agent]*slot{}}}
 }
 
 // Invoke calls an agent for p's user and returns what came of it: refusals and failures
@@ -273,6 +274,11 @@ func (s *Service) run(ctx context.Context, a attempt, t Target, emit func([]byte
 func (s *Service) send(ctx context.Context, a *attempt, t Target, emit func([]byte) error, timeout time.Duration) (reply Reply, result Result, counts bool) {
 	c := Call{ID: a.id, RequestID: a.p.Request, Caller: a.p.User, Depth: a.p.Depth + 1, Agent: a.agent.Agent, Credential: a.agent.Credential,
 		Input: a.r.Input, Stream: emit != nil, Context: a.thread.Context}
+	release, free := s.slots.take(ctx, c.Agent.ID)
+	if !free {
+		return Reply{}, resultOf(Reply{}, ctx.Err()), false
+	}
+	defer release()
 	chunks := 0
 	if emit != nil {
 		take := emit
