@@ -145,7 +145,8 @@ const logColumns = "l.id, l.kind, CASE WHEN l.caller_id = $1 THEN l.caller_id EL
 // logsQuery merges two halves, what the viewer called and what was called of the viewer's
 // agents, each read along its index and no further than needed. Who calls agents of their
 // own is in both, which UNION mends: a condition against it would read past all of these
-// rows. Until the page is known only ids and times are carried: payloads may have a
+// rows; so would PostgreSQL, if the look at the agent were an EXISTS that it can turn into
+// a join. Until the page is known only ids and times are carried: payloads may have a
 // megabyte each. Only constants become part of the text; values are parameters.
 //
 // A conversation is the viewer's or there is nothing: its rows are read along its own
@@ -185,7 +186,7 @@ func logsQuery(viewer id.User, q broker.LogQuery) (string, []any) {
 		halves = half("caller_id = "+me, "mine")
 	default:
 		halves = half("caller_id = "+me, "mine") + " UNION " +
-			half("agent_owner_id = "+me+" AND EXISTS (SELECT 1 FROM agents a WHERE a.id = invocation_logs.agent_id AND a.owner_id = "+me+")", "theirs")
+			half("agent_owner_id = "+me+" AND (SELECT a.owner_id FROM agents a WHERE a.id = invocation_logs.agent_id) = "+me, "theirs")
 	}
 	page := "SELECT id, created_us FROM (" + halves + ") AS merged" + order + count(q.Limit) + " OFFSET " + count(q.Offset)
 	return "SELECT " + logColumns + " FROM (" + page + ") AS page JOIN invocation_logs l ON l.id = page.id " +
