@@ -60,17 +60,6 @@ func (a *agentServer) last(t *testing.T, path string) agentRequest {
 	return agentRequest{}
 }
 
-func (a *agentServer) count(path string) (n int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, r := range a.seen {
-		if r.path == path {
-			n++
-		}
-	}
-	return n
-}
-
 // bomb is small, and larger than allowed when it is decompressed.
 var bomb = sync.OnceValue(func() []byte {
 	var b bytes.Buffer

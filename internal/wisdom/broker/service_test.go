@@ -34,7 +34,6 @@ type scene struct {
 	bounds   []time.Duration
 	opened   []Opening
 	closed   []Ending
-	deadline bool // a store write had a deadline
 }
 
 // answer is what one attempt comes to.
