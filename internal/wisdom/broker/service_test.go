@@ -19,21 +19,21 @@ import (
 
 // scene is everything around the pipeline: what is there, and what it wrote and sent.
 type scene struct {
-	halted   error
-	agent    *registry.Callee // nil: there is none
-	thread   *Thread          // nil: there is none
-	limits   Limits
-	over     bool // a quota is used up
-	unsafe   bool
-	broken   string // the method of the store that fails
-	answers  []answer
-	timeout  time.Duration
-	jitter   float64
-	sent     []Call
-	at       []time.Time // of sent
-	bounds   []time.Duration
-	opened   []Opening
-	closed   []Ending
+	halted  error
+	agent   *registry.Callee // nil: there is none
+	thread  *Thread          // nil: there is none
+	limits  Limits
+	over    bool // a quota is used up
+	unsafe  bool
+	broken  string // the method of the store that fails
+	answers []answer
+	timeout time.Duration
+	jitter  float64
+	sent    []Call
+	at      []time.Time // of sent
+	bounds  []time.Duration
+	opened  []Opening
+	closed  []Ending
 }
 
 // answer is what one attempt comes to.
