@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
@@ -97,12 +98,21 @@ func (p *process) run(ctx context.Context, ops net.Listener, units ...svc.Unit) 
 }
 
 // untilSignal returns a context that ends with the first SIGTERM or SIGINT. A second
-// one ends the process at once, because from the first on the signals have their
-// default effect again.
+// one ends the process at once: before the context ends the signals have their default
+// effect again, so that whoever sees the drain can end it.
 func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
+	ctx, cancel := context.WithCancel(ctx)
+	first := make(chan os.Signal, 1)
+	signal.Notify(first, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		select {
+		case <-first:
+		case <-ctx.Done():
+		}
+		signal.Stop(first)
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 // closeAll gives listeners back after a start that came to nothing.
