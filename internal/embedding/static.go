@@ -95,12 +95,14 @@ func (s *Static) Weight(word string) float32 {
 	return float32(norm2(sum))
 }
 
-// pool makes sum the sum of the entries of text.
+// pool makes sum the sum of the entries of text. Bytes that are no UTF-8 count as U+FFFD:
+// what decomposes the letters would leave those behind such a byte as they are, or not,
+// depending on where it begins.
 func (s *Static) pool(text string, sum []float32) {
+	text = strings.ToValidUTF8(cut(text, maxText), "\ufffd")
 	s.once.Do(func() { s.index = newIndex(s.vocab, len(s.scales)/4) })
 	clear(sum)
 	r := reader{table: s, sum: sum, left: maxEntries}
-	text = cut(text, maxText)
 	if ascii(text) {
 		r.readASCII(text)
 	} else {
