@@ -50,6 +50,7 @@ var tree = map[string][]string{
 	"internal/probe":     {"internal/clock"},
 	"internal/recent":    {"internal/clock"},
 	"internal/search":    {},
+	"internal/queue":     {"internal/clock"},
 	"internal/svc":       {"api", "internal/config", "internal/id"},
 	"internal/demo":      {"internal/clock"},
 	"internal/testkit":   {"api", "internal/sqldb", "internal/clock", "internal/id"},
@@ -59,24 +60,25 @@ var tree = map[string][]string{
 	"internal/wisdom/audit":        rules(),
 	"internal/wisdom/auth":         rules("internal/identity"),
 	"internal/wisdom/registry":     rules("internal/wisdom/auth", "internal/embedding", "internal/recent", "internal/search"),
-	"internal/wisdom/personal":     rules("internal/wisdom/auth"),
+	"internal/wisdom/personal":     rules("internal/wisdom/auth", "internal/queue"),
 	"internal/wisdom/a2a":          rules("internal/wisdom/registry"),
 	"internal/wisdom/broker":       rules("internal/wisdom/registry"),
 	"internal/wisdom/conversation": rules(),
 	"internal/wisdom/integration":  rules(),
+	"internal/wisdom/network":      rules("internal/wisdom/registry", "internal/queue", "internal/recent"),
 	"internal/wisdom/platform":     rules("internal/recent"),
-	"internal/wisdom/store":        {"internal/clock", "internal/fault", "internal/id", "internal/principal", "internal/recent", "internal/sqldb", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/platform", "internal/wisdom/store/query"},
+	"internal/wisdom/store":        {"internal/clock", "internal/fault", "internal/id", "internal/principal", "internal/recent", "internal/sqldb", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/network", "internal/wisdom/platform", "internal/wisdom/store/query"},
 	"internal/wisdom/store/query":  {},
-	"internal/wisdom/httpapi":      {"api", "internal/wisdom/a2a", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/secret", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/platform"},
-	"internal/wisdom/mcpapi":       {"api", "internal/fault", "internal/httpx", "internal/id", "internal/principal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/httpapi", "internal/wisdom/registry"},
-	"internal/wisdom/agentsclient": {"api", "internal/clock", "internal/fault", "internal/id", "internal/secret", "internal/wisdom/broker", "internal/wisdom/personal"},
+	"internal/wisdom/httpapi":      {"api", "internal/wisdom/a2a", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/secret", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/network", "internal/wisdom/platform"},
+	"internal/wisdom/mcpapi":       {"api", "internal/fault", "internal/httpx", "internal/id", "internal/principal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/httpapi", "internal/wisdom/network", "internal/wisdom/registry"},
+	"internal/wisdom/agentsclient": {"api", "internal/clock", "internal/fault", "internal/id", "internal/secret", "internal/wisdom/broker", "internal/wisdom/network", "internal/wisdom/personal"},
 
 	"internal/agents":              {"api", "internal/probe", "internal/clock", "internal/config", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/secret", "internal/sqldb", "internal/agents/..."},
 	"internal/agents/entity":       rules(),
 	"internal/agents/memory":       rules("internal/agents/entity"),
 	"internal/agents/chat":         rules("internal/agents/entity", "internal/agents/brain", "internal/agents/memory"),
 	"internal/agents/brain":        rules("internal/agents/entity", "internal/agents/memory"),
-	"internal/agents/registration": rules("internal/agents/entity"),
+	"internal/agents/registration": rules("internal/agents/entity", "internal/queue"),
 	"internal/agents/wisdomclient": {"api", "sdk/intuno", "internal/fault", "internal/id", "internal/secret", "internal/agents/brain", "internal/agents/registration"},
 	"internal/agents/export":       rules("internal/agents/entity", "internal/agents/memory", "internal/agents/chat"),
 	"internal/agents/store":        {"internal/agents/export", "internal/agents/registration", "internal/clock", "internal/fault", "internal/id", "internal/sqldb", "internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/store/query"},
@@ -91,7 +93,7 @@ func rules(more ...string) []string {
 
 // rulesPackages decide; they do not know how they are reached or where things are kept.
 var rulesPackages = []string{"internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/a2a",
-	"internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/platform",
+	"internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/network", "internal/wisdom/platform",
 	"internal/agents/entity", "internal/agents/memory", "internal/agents/chat", "internal/agents/brain", "internal/agents/registration", "internal/agents/export"}
 
 var forbiddenToRules = []string{"net/http", "database/sql", "os", module + "internal/httpx", module + "internal/sqldb", module + "api"}

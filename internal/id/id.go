@@ -19,6 +19,10 @@ type (
 	Conversation string
 	Integration  string
 	Invocation   string
+
+	Network        string
+	Participant    string // of a network
+	NetworkMessage string
 )
 
 // New returns a fresh random UUIDv4 (RFC 9562 §5.4).

@@ -19,6 +19,7 @@ const (
 	APIKey         // a verified API key
 	Delegation     // a service key acting on behalf of a user
 	Host           // wisdom asking wisdom-agents for a user
+	Callback       // a signed URL that was given to a participant of a network
 )
 
 // Service is the one service that may act for users.
@@ -35,6 +36,9 @@ type Principal struct {
 	Admin       bool           // the user has the admin flag; never true for Delegation
 	Depth       int            // call depth (X-Invocation-Depth), only on the service path
 	Request     string         // the request id, for records that must name their request
+
+	Network     id.Network     // that a signed URL is for, if Via is Callback; then User is ""
+	Participant id.Participant // the same
 }
 
 // Actor is what acted, as it is recorded beside the subject.

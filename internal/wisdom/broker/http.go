@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-
-	"github.com/IntunoAI/intuno-go/internal/wisdom/registry"
 )
 
 // maxAnswer is the most that an agent may answer, in bytes after decompression
@@ -50,7 +48,7 @@ func (c Call) Header(accept string) map[string]string {
 	if c.Credential == nil {
 		return header
 	}
-	name, value := credentialHeader(*c.Credential)
+	name, value := c.Credential.Line()
 	for ours := range header {
 		if strings.EqualFold(ours, name) {
 			delete(header, ours) // one line of a name: the owner chose it for the credential
@@ -58,22 +56,4 @@ func (c Call) Header(accept string) map[string]string {
 	}
 	header[name] = value
 	return header
-}
-
-// credentialHeader is the header that a credential travels in (contract §5.3).
-func credentialHeader(c registry.Credential) (name, value string) {
-	name, scheme := "X-API-Key", ""
-	if c.Type == registry.AuthBearerToken {
-		name, scheme = "Authorization", "Bearer"
-	}
-	if c.Header != nil {
-		name = *c.Header
-	}
-	if c.Scheme != nil {
-		scheme = *c.Scheme
-	}
-	if scheme == "" {
-		return name, c.Value.Reveal()
-	}
-	return name, scheme + " " + c.Value.Reveal()
 }

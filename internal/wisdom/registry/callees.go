@@ -93,3 +93,10 @@ func possibleSlug(s string) bool {
 	}
 	return s != "" && len(s) <= maxSlug
 }
+
+// Link is an agent that something else refers to, whatever has become of it.
+type Link struct {
+	Known    bool // it exists, and the viewer may see it
+	Disabled bool // an administrator has switched it off, whoever may see it
+	Callee        // if Known
+}

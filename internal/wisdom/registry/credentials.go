@@ -33,6 +33,24 @@ type Credential struct {
 	Scheme *string // the word before the value; nil: the usual one of Type, "": none
 }
 
+// Line is the header that the credential travels in (contract §5.3).
+func (c Credential) Line() (name, value string) {
+	name, scheme := "X-API-Key", ""
+	if c.Type == AuthBearerToken {
+		name, scheme = "Authorization", "Bearer"
+	}
+	if c.Header != nil {
+		name = *c.Header
+	}
+	if c.Scheme != nil {
+		scheme = *c.Scheme
+	}
+	if scheme == "" {
+		return name, c.Value.Reveal()
+	}
+	return name, scheme + " " + c.Value.Reveal()
+}
+
 // SealedCredential is a Credential as it is kept.
 type SealedCredential struct {
 	Agent  id.Agent

@@ -176,6 +176,41 @@ type ConversationMessage struct {
 	CreatedUs      int64
 }
 
+type DeadLetter struct {
+	MessageID  string
+	NetworkID  string
+	Attempts   int64
+	LastStatus *int64
+	LastError  string
+	ActorType  string
+	ActorID    string
+	RequestID  string
+	FailedUs   int64
+}
+
+type Delivery struct {
+	RecipientID string
+	Seq         int64
+	MessageID   string
+	NetworkID   string
+	Attempts    int64
+	LastStatus  *int64
+	LastError   *string
+	ActorType   string
+	ActorID     string
+	RequestID   string
+}
+
+type DeliveryLane struct {
+	RecipientID string
+	NetworkID   string
+	OwnerID     string
+	Revision    int64
+	DueUs       int64
+	Claim       string
+	Failing     bool
+}
+
 type EntitySlot struct {
 	UserID    string
 	Name      string
@@ -238,6 +273,58 @@ type MessageCount struct {
 	InMinute int64
 	MonthUs  int64
 	InMonth  int64
+}
+
+type Network struct {
+	ID           string
+	OwnerID      string
+	Name         string
+	Topology     string
+	Metadata     *string
+	Status       string
+	Revision     int64
+	LastSeq      int64
+	LastPosition int64
+	DeletedUs    *int64
+	CreatedUs    int64
+	UpdatedUs    int64
+}
+
+type NetworkMessage struct {
+	ID          string
+	NetworkID   string
+	Seq         int64
+	SenderID    string
+	RecipientID *string
+	Channel     string
+	Content     string
+	Metadata    *string
+	InReplyTo   *string
+	Status      string
+	Depth       int64
+	CallUntilUs *int64
+	CreatedUs   int64
+	UpdatedUs   int64
+}
+
+type Participant struct {
+	ID           string
+	NetworkID    string
+	OwnerID      string
+	AgentID      *string
+	Kind         string
+	Name         string
+	CallbackUrl  *string
+	Polling      bool
+	Capabilities *string
+	Status       string
+	Position     int64
+	Secret       []byte
+	SecretKey    string
+	OldSecret    []byte
+	OldUntilUs   *int64
+	CreatedUs    int64
+	UpdatedUs    int64
 }
 
 type PlatformSwitch struct {
