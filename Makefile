@@ -7,7 +7,7 @@ TESTFLAGS ?=
 BENCHFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run check test lint fmt fuzz bench bench-broker bench-discovery bench-index e2e generate clean
+.PHONY: help build run check test lint fmt fuzz bench bench-broker bench-delivery bench-discovery bench-index e2e generate clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench-discovery: ## measure how well discovery finds: DATA=folder with agents.js
 
 bench-broker: ## measure what an invocation through the broker costs, on SQLite and PostgreSQL
 	$(GO) run ./bench/broker $(BENCHFLAGS)
+
+bench-delivery: ## measure how many network messages are accepted and delivered, and how fast (takes minutes)
+	$(GO) run ./bench/delivery $(BENCHFLAGS)
 
 bench-index: ## measure the search index with 10k, 100k and 1M agents (takes minutes and 6 GB)
 	$(GO) run ./bench/index $(BENCHFLAGS)

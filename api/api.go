@@ -5,7 +5,9 @@ package api
 
 import (
 	"fmt"
+	"math"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -56,6 +58,34 @@ func (t *Time) UnmarshalText(b []byte) error {
 		return fmt.Errorf("timestamp %q: the year has more than four digits in UTC", b)
 	}
 	*t = Time(parsed)
+	return nil
+}
+
+// Seconds is a timestamp as a JSON number of Unix seconds, with exactly six fractional
+// digits: contract §1.2 has one such member. A float64 would lose the fraction of a whole
+// second.
+type Seconds time.Time
+
+// Std converts back to the standard library's type.
+func (s Seconds) Std() time.Time { return time.Time(s) }
+
+// MarshalJSON implements json.Marshaler.
+func (s Seconds) MarshalJSON() ([]byte, error) {
+	us := time.Time(s).UnixMicro()
+	if us < 0 {
+		return fmt.Appendf(nil, "-%d.%06d", -us/1e6, -us%1e6), nil
+	}
+	return fmt.Appendf(nil, "%d.%06d", us/1e6, us%1e6), nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler. A number of any precision is rounded to
+// microseconds, which a float64 tells apart until the year 2242.
+func (s *Seconds) UnmarshalJSON(b []byte) error {
+	seconds, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || math.Abs(seconds) > 1<<38 {
+		return fmt.Errorf("%q is not a number of Unix seconds", b)
+	}
+	*s = Seconds(time.UnixMicro(int64(math.Round(seconds * 1e6))).UTC())
 	return nil
 }
 

@@ -139,7 +139,7 @@ type ContextEntry struct {
 	Channel   string  `json:"channel"`
 	Content   string  `json:"content"`
 	MessageID string  `json:"message_id"`
-	Timestamp float64 `json:"timestamp"` // Unix seconds
+	Timestamp Seconds `json:"timestamp"`
 }
 
 // DeadLetter is a message that could not be delivered.

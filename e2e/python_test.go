@@ -71,7 +71,7 @@ func install(venv string) error {
 }
 
 // sdkAgents are the agents that the SDK calls in the test: one that answers, one that
-// answers with a list, one that fails, and one that is imported by its card. The card's
+// answers with a list, one that fails, a webhook, and one that is imported by its card. The card's
 // description is new each time that it is read.
 func sdkAgents(t *testing.T) *httptest.Server {
 	mux := http.NewServeMux()
@@ -81,6 +81,7 @@ func sdkAgents(t *testing.T) *httptest.Server {
 		_ = json.NewEncoder(w).Encode(map[string]string{"message": "you said: " + input.Message})
 	})
 	mux.HandleFunc("POST /list", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `[1, "two", null]`) })
+	mux.HandleFunc("POST /hook", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("POST /fail", func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "out of order", http.StatusInternalServerError)
 	})

@@ -1,22 +1,26 @@
 package e2e
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
-// readmeBlock returns the shell block that the README marks with that name.
-func readmeBlock(t *testing.T, name string) string {
+// readmeBlock returns the block of shell, or of another language, that the README marks
+// with that name.
+func readmeBlock(t *testing.T, name string, language ...string) string {
 	t.Helper()
 	text, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, after, ok := strings.Cut(string(text), "<!-- tested: "+name+" -->\n```sh\n")
+	_, after, ok := strings.Cut(string(text), "<!-- tested: "+name+" -->\n```"+append(language, "sh")[0]+"\n")
 	block, _, closed := strings.Cut(after, "\n```")
 	if !ok || !closed {
 		t.Fatalf("the README has no block %q", name)
@@ -39,12 +43,20 @@ func generatedSecret(s *stack, name string) string {
 }
 
 func TestTheReadmesCurlLinesWorkAsPrinted(t *testing.T) {
-	s := embedded(t)
+	s := embedded(t, allowLoopback)
 	url := s.wisdoms[0].url
-	script := "set -euo pipefail\n" + readmeBlock(t, "quickstart") + "\n" + readmeBlock(t, "discovery") + "\n" + readmeBlock(t, "broker") + "\n" +
-		`USER_ID=$(curl -sS $API/auth/me -H "$AUTH" | sed 's/.*"id":"\([^"]*\)".*/\1/')` + "\n" + readmeBlock(t, "delegation")
-	script = strings.ReplaceAll(script, "http://localhost:8000", url)
-	cmd := exec.Command("bash", "-c", script)
+	hook, dir := freeAddr(t), t.TempDir()
+	program := strings.ReplaceAll(readmeBlock(t, "webhook", "go"), "127.0.0.1:9999", hook)
+	if err := os.WriteFile(filepath.Join(dir, "webhook.go"), []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + readmeBlock(t, "quickstart") + "\n" + readmeBlock(t, "discovery") + "\n" + readmeBlock(t, "broker") + "\n" +
+		`USER_ID=$(curl -sS $API/auth/me -H "$AUTH" | sed 's/.*"id":"\([^"]*\)".*/\1/')` + "\n" + readmeBlock(t, "delegation") + "\n" + readmeBlock(t, "networks")
+	script = strings.NewReplacer("http://localhost:8000", url, "127.0.0.1:9999", hook, "/tmp/webhook", filepath.Join(dir, "webhook")).Replace(script)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", script)
+	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(syscall.SIGTERM) }, 5*time.Second
 	cmd.Env = append(os.Environ(), "AGENTS_SERVICE_API_KEY="+generatedSecret(s, "AGENTS_SERVICE_API_KEY"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -57,6 +69,8 @@ func TestTheReadmesCurlLinesWorkAsPrinted(t *testing.T) {
 		`"code":"entity_quota_exceeded"`, `"status":"paused"`, `"code":"entity_paused"`, `"status":"active"`,
 		`"version":1`, `"plan":"free"`, `"name":"Polyglot"`, `[{"id":`, `"name":"Weather Oracle"`,
 		`"success":true`, `2.85714285714286`, `event: result`, `95.2`, `event: done`, `"external_user_id":null`, `"daily_quota":1000`, `"key":"wsk_`, `"agent_id":"weather-`,
+		`"content":"Hello"`, `"content":"you said: Hello"`, `"sender":"ada","recipient":"weather","channel":"message","content":"Hello"`,
+		`"sender":"weather","recipient":"ada","channel":"message","content":"you said: Hello"`, `"content":"Still there?"`, `"status":"pending"`,
 	}
 	rest := string(out)
 	for _, want := range wants {

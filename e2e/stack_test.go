@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -45,6 +46,7 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 100 // there are tests with many callers
 	code := m.Run()
 	if path, err := binary(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(path))
@@ -135,14 +137,19 @@ func (p *process) stop() {
 	}
 }
 
+// freeAddr is an address that stays free while its process is down: its port is below
+// those that systems give to outgoing connections.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // stack is a set of processes that serve one public API.
@@ -158,10 +165,10 @@ func (s *stack) url() string {
 	return s.wisdoms[int(s.next.Add(1))%len(s.wisdoms)].url
 }
 
-// embedded is `intuno serve`.
-func embedded(t *testing.T) *stack {
+// embedded is `intuno serve`, with more in its environment.
+func embedded(t *testing.T, more ...string) *stack {
 	addr, data := freeAddr(t), t.TempDir()
-	p := start(t, "http://"+addr, "/ready", []string{"RATE_LIMIT_PER_MINUTE=100000"},
+	p := start(t, "http://"+addr, "/ready", append([]string{"RATE_LIMIT_PER_MINUTE=100000"}, more...),
 		"serve", "--data", data, "--addr", addr, "--agents-addr", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0")
 	return &stack{wisdoms: []*process{p}, admin: []string{"DATA_DIR=" + data}}
 }

@@ -116,11 +116,16 @@ func (l *Lab) Stop(cmd *exec.Cmd) {
 // Post sends in as JSON and reads the answer into out, if that is not nil. An empty
 // token sends none.
 func Post(ctx context.Context, url, token string, in, out any) error {
+	return Send(ctx, http.MethodPost, url, token, in, out)
+}
+
+// Send is Post with another method.
+func Send(ctx context.Context, method, url, token string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -138,7 +143,7 @@ func Post(ctx context.Context, url, token string, in, out any) error {
 		return err
 	}
 	if response.StatusCode/100 != 2 {
-		return fmt.Errorf("POST %s: %d %s", url, response.StatusCode, text)
+		return fmt.Errorf("%s %s: %d %s", method, url, response.StatusCode, text)
 	}
 	if out == nil {
 		return nil

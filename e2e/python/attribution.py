@@ -21,9 +21,12 @@ def check(world, person):
     assert len({row["id"] for row in logs}) == len(logs), "a log row came twice"
     for row in logs:
         assert row["caller_user_id"] == person.id and row["actor"] == person.actor, row
-        assert row["integration_id"] == person.integration and row["kind"] == "invoke", row
-    outcomes = Counter("success" if row["success"] else "failure" for row in logs)
-    assert outcomes == person.outcomes, f"{outcomes} logged, {person.outcomes} seen"
+        invoked = row["kind"] == "invoke"
+        assert invoked or row["kind"] == "network", row
+        assert row["integration_id"] == (person.integration if invoked else None), row
+    for kind, seen in (("invoke", person.outcomes), ("network", person.deliveries)):
+        outcomes = Counter("success" if row["success"] else "failure" for row in logs if row["kind"] == kind)
+        assert outcomes == seen, f"{kind}: {outcomes} logged, {seen} seen"
     missing = person.invocations - {row["id"] for row in logs}
     assert not missing, f"not in the logs: {missing}"
     sees_nobody_else(world, person, logs)

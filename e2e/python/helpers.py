@@ -4,7 +4,8 @@ import re
 
 from intuno_sdk.integrations import anthropic, openai
 
-from world import AGENTS, refused
+import networks
+from world import AGENTS, is_uuid, refused
 
 # What both formats accept as a tool's name.
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -70,5 +71,11 @@ def tools(world, client):
     assert "error" in use("intuno_wait_and_see")
     for tool in ("intuno_call_agent", "intuno_send_message"):
         assert "not found" in use(tool, agent_name=world.secret.name, message="hello")["error"]
-        # Networks are not served yet.
-        refused(404, "not_found", use, tool, agent_name=world.echo.name, message="hello")
+    # Both in one network, which the first of them makes.
+    called = use("intuno_call_agent", agent_name=world.echo.name, message="hello")
+    assert called["success"] and called["agent"] == world.echo.name and "you said: hello" in called["response"], called
+    sent = use("intuno_send_message", agent_name=world.echo.name, message="see you")
+    assert sent["success"] and is_uuid(sent["message_id"]) and sent["status"] == "pending", sent
+    network, = [n for n in client.list_networks(limit=200) if n.name == f"private-{client.person.name}-{world.echo.name}"]
+    networks.delivered(client, network.id, sent["message_id"])
+    client.person.deliveries["success"] += 2

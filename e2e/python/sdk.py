@@ -3,6 +3,7 @@ is contract §18."""
 from intuno_sdk import Agent
 from intuno_sdk.models import WorkflowDef
 
+import networks
 from world import AGENTS, NOBODY, ask, failed, is_uuid, methods, refused
 
 
@@ -14,7 +15,7 @@ def check(world, client):
     own_agents(world, client)
     conversations(world, client, conversation)
     a2a(client)
-    networks_not_served(client)
+    networks.check(world, client)
     tasks_not_served(client)
     workflows_not_served(client)
     missed = methods(client.kind) - client.called
@@ -189,20 +190,7 @@ def a2a(client):
     refused(404, "not_found", client.refresh_a2a_agent, "a2a-no-such-agent-00000000")
 
 
-# --- What is not served yet: each of these is a 404, until its issue turns it into a check. ---
-
-
-def networks_not_served(client):
-    calls = {
-        client.create_network: ("lobby", "mesh", {"k": 1}), client.list_networks: (), client.get_network: (NOBODY,),
-        client.delete_network: (NOBODY,), client.join_network: (NOBODY, "ada"), client.list_participants: (NOBODY,),
-        client.leave_network: (NOBODY, NOBODY), client.network_call: (NOBODY, NOBODY, NOBODY, "hello"),
-        client.network_send: (NOBODY, NOBODY, NOBODY, "hello"), client.send_to_mailbox: (NOBODY, NOBODY, NOBODY, "hello"),
-        client.network_messages: (NOBODY,), client.get_inbox: (NOBODY, NOBODY), client.acknowledge_messages: (NOBODY, []),
-        client.get_network_context: (NOBODY,), client.ensure_network: ("ada", "weather"),
-    }
-    for method, args in calls.items():
-        refused(404, "not_found", method, *args)
+# --- What is not served yet: each of these is a 404, until it becomes a check. ---
 
 
 def tasks_not_served(client):

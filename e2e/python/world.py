@@ -39,6 +39,8 @@ class Person:
         self.integration = None
         # What the SDK was seen to do: outcomes of invocations that found their agent.
         self.invocations, self.outcomes = set(), Counter()
+        # Calls and messages to agents in networks of this user's.
+        self.deliveries = Counter()
 
     def with_key(self):
         key = ask(201, "POST", "/auth/api-keys", self.eyes, json={"name": "sdk"})

@@ -29,6 +29,7 @@ var tree = map[string][]string{
 	"web":             {},
 	"bench":           {"bench/lab"},
 	"bench/broker":    {"bench/lab", "internal/testkit"},
+	"bench/delivery":  {"bench/lab", "internal/testkit"},
 	"bench/discovery": {"internal/..."},
 	"bench/lab":       {},
 	"bench/index":     {"internal/..."},
@@ -70,7 +71,7 @@ var tree = map[string][]string{
 	"internal/wisdom/store":        {"internal/clock", "internal/fault", "internal/id", "internal/principal", "internal/recent", "internal/sqldb", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/network", "internal/wisdom/platform", "internal/wisdom/store/query"},
 	"internal/wisdom/store/query":  {},
 	"internal/wisdom/httpapi":      {"api", "internal/wisdom/a2a", "internal/clock", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/principal", "internal/secret", "internal/wisdom/audit", "internal/wisdom/auth", "internal/wisdom/registry", "internal/wisdom/personal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/integration", "internal/wisdom/network", "internal/wisdom/platform"},
-	"internal/wisdom/mcpapi":       {"api", "internal/fault", "internal/httpx", "internal/id", "internal/principal", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/httpapi", "internal/wisdom/network", "internal/wisdom/registry"},
+	"internal/wisdom/mcpapi":       {"api", "internal/fault", "internal/httpx", "internal/id", "internal/principal", "internal/secret", "internal/wisdom/broker", "internal/wisdom/conversation", "internal/wisdom/httpapi", "internal/wisdom/network", "internal/wisdom/registry"},
 	"internal/wisdom/agentsclient": {"api", "internal/clock", "internal/fault", "internal/id", "internal/secret", "internal/wisdom/broker", "internal/wisdom/network", "internal/wisdom/personal"},
 
 	"internal/agents":              {"api", "internal/probe", "internal/clock", "internal/config", "internal/fault", "internal/httpx", "internal/id", "internal/identity", "internal/secret", "internal/sqldb", "internal/agents/..."},

@@ -229,7 +229,7 @@ func (c *call) bindParam(p *param, in reflect.Value, query map[string][]string, 
 		} else if p.hasDefault {
 			c.bindText(p, target, p.fallback, v)
 		} else if p.schema.Type != "" && p.required() {
-			v.add("missing", []any{"query", p.name}, nil, true, nil, "is required")
+			v.missing(p)
 		}
 	}
 	return nil
@@ -239,6 +239,10 @@ func (c *call) bindParam(p *param, in reflect.Value, query map[string][]string, 
 // are, and numbers without a default; everything else has a usable zero value.
 func (p *param) required() bool {
 	return p.must || !p.pointer && (p.schema.Type == huma.TypeInteger || p.schema.Type == huma.TypeNumber)
+}
+
+func (v *validator) missing(p *param) {
+	v.add("missing", []any{p.in, p.name}, nil, true, nil, "is required")
 }
 
 func (v *validator) noNULs(values []string, name string) {

@@ -170,5 +170,6 @@ func security(a Access) []map[string][]string {
 // aliases tells the schema generator what the wire types of package api look like.
 func (s *schemas) aliases() {
 	s.registry.RegisterTypeAlias(reflect.TypeFor[api.Time](), reflect.TypeFor[time.Time]())
+	s.registry.RegisterTypeAlias(reflect.TypeFor[api.Seconds](), reflect.TypeFor[float64]())
 	s.registry.RegisterTypeAlias(reflect.TypeFor[api.Object](), reflect.TypeFor[map[string]any]())
 }

@@ -138,7 +138,7 @@ func (l *Limiter) exchange(ctx context.Context, store LimitStore, start int64) e
 		s.mu.Lock()
 		if s.window == start {
 			for key, count := range s.counts {
-				if count.local > count.told {
+				if count.local > count.told && key != overflowKey { // each node's and each limiter's own
 					fresh[key] = count.local - count.told
 				}
 			}

@@ -24,9 +24,10 @@ const (
 	Admin                  // the JWT of an active administrator
 	Host                   // wisdom-agents only: the shared key and X-User-Id
 	UserOrBearerKey        // as User, and the API key may come as a Bearer token: the class user of MCP
+	Signed                 // whoever holds the URL: its query carries a signature of its path; credential headers are not read
 )
 
-var accessNames = [...]string{"", "public", "user", "jwt", "keymgmt", "delegable", "admin", "service-host", "user"}
+var accessNames = [...]string{"", "public", "user", "jwt", "keymgmt", "delegable", "admin", "service-host", "user", "signed"}
 
 // String is the class's name in the contract.
 func (a Access) String() string { return accessNames[a] }

@@ -33,6 +33,11 @@ type Request struct {
 	Access  Access
 	Peer    string // client address
 	Header  http.Header
+
+	// Path is the path parameters by name, and Query the query's, as they were sent;
+	// for the class Signed only.
+	Path  map[string]string
+	Query map[string][]string
 }
 
 // Guard decides who a request acts for and keeps the record of it. Each service has
@@ -55,6 +60,7 @@ type Options struct {
 	Routes         []Route
 	Guard          Guard
 	Limiter        *Limiter       // nil: no rate limit
+	SignedLimiter  *Limiter       // for requests of the class Signed that the Guard admitted, by what the URL is for; nil: none
 	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For counts
 	CORSOrigins    []string       // exact origins, or "*"
 	MaxBody        int64          // bytes of a request body; 0 = 1 MiB
@@ -184,12 +190,14 @@ type exchange struct {
 func (x *exchange) run(values []string) {
 	ctx := x.r.Context()
 	s := x.server
+	c := &call{server: s, route: x.route, http: x.r, w: x.w, values: values, peer: x.peer, id: x.id}
 	asked := x.asked()
-	p, err := s.options.Guard.Authenticate(ctx, asked)
+	p, err := c.authenticate(ctx, &asked)
 	p.Request = x.id
 	// Repeated credentials are told even to those who are over the limit.
 	enforce := !fault.HasCode(err, api.CodeDuplicateCredentials)
-	if !x.route.exempt && !x.limit(bucket(p, err, x.peer), enforce) {
+	limiter, key := s.bucket(p, err, x.peer)
+	if !x.route.exempt && !x.take(limiter, key, enforce) {
 		return
 	}
 	if err != nil {
@@ -201,7 +209,6 @@ func (x *exchange) run(values []string) {
 	if x.route.Access != Public {
 		x.w.Header()["Cache-Control"] = noStore
 	}
-	c := &call{server: s, route: x.route, http: x.r, w: x.w, values: values, peer: x.peer, id: x.id}
 	x.call = c
 	if !c.pathFound() {
 		x.fail(fault.Missing("Path"))
@@ -227,21 +234,28 @@ func (x *exchange) asked() Request {
 }
 
 // bucket names the rate-limit counter of a request: the user's, a second one for
-// services that act for the user, or the peer's for everybody without a principal.
-func bucket(p principal.Principal, err error, peer string) string {
+// services that act for the user, the participant's of a signed URL, or the peer's for
+// everybody without a principal.
+func (s *Server) bucket(p principal.Principal, err error, peer string) (*Limiter, string) {
 	switch {
 	case err != nil || p.Via == principal.Anonymous:
-		return "p:" + peer
+		return s.options.Limiter, "p:" + peer
+	case p.Via == principal.Callback:
+		return s.options.SignedLimiter, "c:" + string(p.Participant)
 	case p.Delegated():
-		return "d:" + string(p.User)
+		return s.options.Limiter, "d:" + string(p.User)
 	}
-	return "u:" + string(p.User)
+	return s.options.Limiter, "u:" + string(p.User)
 }
 
-// limit counts the request and sets the headers. When enforce is set and the limit
-// is reached, it answers 429 and returns false.
+// limit counts a request that no route answers.
 func (x *exchange) limit(key string, enforce bool) bool {
-	l := x.server.options.Limiter
+	return x.take(x.server.options.Limiter, key, enforce)
+}
+
+// take counts the request and sets the headers. When enforce is set and the limit
+// is reached, it answers 429 and returns false.
+func (x *exchange) take(l *Limiter, key string, enforce bool) bool {
 	if l == nil {
 		return true
 	}
@@ -390,7 +404,11 @@ func (x *exchange) log(pattern string, elapsed time.Duration) {
 	attrs := make([]slog.Attr, 0, 12)
 	attrs = append(attrs, slog.String("method", x.r.Method), slog.String("route", pattern), slog.Int("status", x.status),
 		slog.Float64("ms", float64(elapsed.Microseconds())/1000), slog.String("request_id", x.id), slog.String("peer", x.peer))
-	if p := x.principal; p.Via != principal.Anonymous {
+	switch p := x.principal; p.Via {
+	case principal.Anonymous:
+	case principal.Callback:
+		attrs = append(attrs, slog.String("network", string(p.Network)), slog.String("participant", string(p.Participant)))
+	default:
 		actor := p.Actor()
 		attrs = append(attrs, slog.String("user", string(p.User)), slog.String("actor", actor.Type+":"+actor.ID))
 	}

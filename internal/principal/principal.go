@@ -47,9 +47,12 @@ type Actor struct {
 	ID   string
 }
 
-// Actor returns what acted: the user, one of the user's keys, or the service.
+// Actor returns what acted: the user, one of the user's keys, or the service. A signed
+// URL names nobody: whoever records what came of it says for whom it was given out.
 func (p Principal) Actor() Actor {
 	switch p.Via {
+	case Callback:
+		return Actor{}
 	case APIKey:
 		return Actor{"api_key", string(p.Key)}
 	case Delegation:

@@ -16,6 +16,7 @@ func TestActorIsWhatActed(t *testing.T) {
 		{principal.APIKey, principal.Actor{Type: "api_key", ID: "k"}, false},
 		{principal.Delegation, principal.Actor{Type: "service", ID: "wisdom-agents"}, true},
 		{principal.Host, principal.Actor{Type: "service", ID: "wisdom"}, false},
+		{principal.Callback, principal.Actor{}, false},
 	} {
 		p := principal.Principal{User: "u", Key: "k", Via: c.via}
 		if got := p.Actor(); got != c.want {

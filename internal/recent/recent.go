@@ -7,6 +7,7 @@ package recent
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,8 @@ const (
 	life = 900 * time.Millisecond
 	// loadTime bounds a read that several may wait for: no one's leaving ends it.
 	loadTime = 5 * time.Second
+	// parts is how many groups of names are told apart by Forget.
+	parts = 1024
 )
 
 // Cache remembers values by their name. It is safe for concurrent use; the values are
@@ -30,7 +33,9 @@ type Cache[V any] struct {
 	now     clock.Now
 	kept    *otter.Cache[string, entry[V]]
 	flights singleflight.Group
-	seq     atomic.Uint64 // of the last Drop
+	all     atomic.Uint64        // of the last Drop
+	part    [parts]atomic.Uint64 // of the last Forget in that group of names
+	seed    maphash.Seed
 }
 
 type entry[V any] struct {
@@ -41,11 +46,21 @@ type entry[V any] struct {
 
 // New returns a Cache of at most size values.
 func New[V any](now clock.Now, size int) *Cache[V] {
-	return &Cache[V]{now: now, kept: otter.Must(&otter.Options[string, entry[V]]{MaximumSize: size})}
+	return &Cache[V]{now: now, seed: maphash.MakeSeed(), kept: otter.Must(&otter.Options[string, entry[V]]{MaximumSize: size})}
 }
 
 // Drop makes every value stale, those that are being read included.
-func (c *Cache[V]) Drop() { c.seq.Add(1) }
+func (c *Cache[V]) Drop() { c.all.Add(1) }
+
+// Forget makes the value of name stale, and those of about a thousandth of the others.
+func (c *Cache[V]) Forget(name string) { c.group(name).Add(1) }
+
+func (c *Cache[V]) group(name string) *atomic.Uint64 {
+	return &c.part[maphash.String(c.seed, name)%parts]
+}
+
+// seq grows with every change of what name may be.
+func (c *Cache[V]) seq(name string) uint64 { return c.all.Load() + c.group(name).Load() }
 
 // Get returns the value of name, from load if none is fresh. Calls at the same time share
 // one load; a caller whose ctx ends leaves alone. What load fails with is not remembered.
@@ -55,7 +70,7 @@ func (c *Cache[V]) Get(ctx context.Context, name string, load func(context.Conte
 	}
 	// The number is part of the flight's name, so that nobody who comes after a change
 	// joins a read from before it.
-	seq := c.seq.Load()
+	seq := c.seq(name)
 	flight := c.flights.DoChan(strconv.FormatUint(seq, 10)+" "+name, func() (v any, err error) {
 		defer func() { // this goroutine is nobody's request: a panic here would end the process
 			if r := recover(); r != nil {
@@ -69,7 +84,7 @@ func (c *Cache[V]) Get(ctx context.Context, name string, load func(context.Conte
 		defer cancel()
 		started := c.now()
 		value, err := load(ctx)
-		if err == nil && seq == c.seq.Load() {
+		if err == nil && seq == c.seq(name) {
 			c.kept.Set(name, entry[V]{value, started, seq})
 		}
 		return value, err
@@ -88,7 +103,7 @@ func (c *Cache[V]) Get(ctx context.Context, name string, load func(context.Conte
 
 func (c *Cache[V]) fresh(name string) (v V, ok bool) {
 	e, ok := c.kept.GetIfPresent(name)
-	if !ok || e.seq != c.seq.Load() {
+	if !ok || e.seq != c.seq(name) {
 		return v, false
 	}
 	if age := c.now().Sub(e.started); age < 0 || age >= life {

@@ -48,6 +48,38 @@ func TestAnAnswerIsBelievedForLessThanASecond(t *testing.T) {
 	s.want(t, "after a change, another name", "b", 6)
 }
 
+func TestOneNameIsForgotten(t *testing.T) {
+	s := newSource()
+	for i := range 50 {
+		s.want(t, "a new name", fmt.Sprint(i), i+1)
+	}
+	s.cache.Forget("7")
+	s.want(t, "the one that was forgotten", "7", 51)
+	for i := range 50 {
+		if _, err := s.cache.Get(t.Context(), fmt.Sprint(i), func(context.Context) (int, error) { s.asked++; return 0, nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.asked > 55 {
+		t.Errorf("%d of 49 others were forgotten too", s.asked-51)
+	}
+
+	started, let, old := make(chan struct{}), make(chan struct{}), make(chan int)
+	go func() {
+		v, _ := s.cache.Get(t.Context(), "slow", func(context.Context) (int, error) { close(started); <-let; return -1, nil })
+		old <- v
+	}()
+	<-started
+	s.cache.Forget("slow")
+	asked := s.asked
+	s.want(t, "after a change while it is read", "slow", asked+1)
+	close(let)
+	if got := <-old; got != -1 {
+		t.Errorf("who came before the change: got %d, want what was read then", got)
+	}
+	s.want(t, "and what was read before it is not kept", "slow", asked+1)
+}
+
 func TestWhatFailsIsNotRemembered(t *testing.T) {
 	s := newSource()
 	down := errors.New("down")

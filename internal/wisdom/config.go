@@ -1,6 +1,8 @@
 package wisdom
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"math"
 	"net/netip"
 	"net/url"
@@ -107,6 +109,17 @@ func (c *Config) EncryptionKeys() []secret.String {
 // there are none, and opens what it has sealed before there were.
 func (c *Config) SealingKeys() []secret.String {
 	return append(c.EncryptionKeys(), c.JWTSecretKey)
+}
+
+// CallbackKey signs reply URLs: CALLBACK_SIGNING_KEY, or what contract §6.7 derives from
+// the JWT secret while there is none.
+func (c *Config) CallbackKey() secret.String {
+	if !c.CallbackSigningKey.Blank() {
+		return c.CallbackSigningKey
+	}
+	mac := hmac.New(sha256.New, []byte(c.JWTSecretKey.Reveal()))
+	mac.Write([]byte("intuno/callback-signing/v1"))
+	return secret.New(string(mac.Sum(nil)))
 }
 
 // Origins are the origins that CORS allows; "*" is any.

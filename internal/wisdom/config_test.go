@@ -1,6 +1,9 @@
 package wisdom_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -287,5 +290,20 @@ func TestListsAreTrimmed(t *testing.T) {
 	}
 	if got, want := fmt.Sprint(c.Origins()), "[https://a.example.org http://b:3000]"; got != want {
 		t.Errorf("origins = %s, want %s", got, want)
+	}
+}
+
+// The key is one of the two vectors of contract §6.7; package network has the signatures.
+func TestReplyURLsAreSignedWithAKeyOfTheirOwn(t *testing.T) {
+	jwt := map[string]string{"JWT_SECRET_KEY": "0123456789abcdef0123456789abcdef"}
+	derived, _ := check(jwt)
+	mac := hmac.New(sha256.New, []byte(derived.CallbackKey().Reveal()))
+	mac.Write([]byte("11111111-1111-4111-8111-111111111111:22222222-2222-4222-8222-222222222222:1800000000"))
+	if got, want := hex.EncodeToString(mac.Sum(nil)), "017be94c7d90f6e9e5683c6a352631c287014dac5181249fcadae304e9a8faee"; got != want {
+		t.Errorf("derived: got %s, want %s", got, want)
+	}
+	set, _ := check(with(jwt, "CALLBACK_SIGNING_KEY", keyB))
+	if got := set.CallbackKey().Reveal(); got != keyB {
+		t.Errorf("set: got %q", got)
 	}
 }

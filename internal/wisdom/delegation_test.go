@@ -25,6 +25,12 @@ var delegableRoutes = map[string]bool{
 	"POST /registry/agents/{agent_id}/rate": true, "GET /registry/agents/{agent_id}/ratings": true,
 	"POST /a2a/agents/import": true,
 	"POST /broker/invoke":     true,
+	"POST /networks":          true, "GET /networks": true, "GET /networks/{id}": true, "PATCH /networks/{id}": true, "DELETE /networks/{id}": true,
+	"POST /networks/{id}/participants": true, "GET /networks/{id}/participants": true,
+	"PATCH /networks/{id}/participants/{pid}": true, "DELETE /networks/{id}/participants/{pid}": true, "POST /networks/{id}/participants/{pid}/webhook-secret": true,
+	"POST /networks/{id}/call": true, "POST /networks/{id}/messages/send": true, "POST /networks/{id}/mailbox": true, "GET /networks/{id}/inbox/{pid}": true,
+	"POST /networks/{id}/messages/ack": true, "GET /networks/{id}/messages": true, "GET /networks/{id}/context": true,
+	"GET /networks/{id}/dead-letters": true, "POST /networks/{id}/dead-letters/{message_id}/replay": true,
 }
 
 // watcher remembers whom the last request acted for.
@@ -130,7 +136,7 @@ func samplePath(pattern string) string {
 	const id = "00000000-0000-4000-8000-00000000000a"
 	return regexp.MustCompile(`\{[a-z_]+\}`).ReplaceAllStringFunc(pattern, func(p string) string {
 		switch p {
-		case "{uuid}", "{agent_uuid}", "{id}", "{key_id}", "{message_id}", "{mid}":
+		case "{uuid}", "{agent_uuid}", "{id}", "{key_id}", "{message_id}", "{mid}", "{pid}", "{network_id}", "{participant_id}":
 			return id
 		}
 		return "nobody"
@@ -155,8 +161,11 @@ func oracle(route httpx.Route, key, target, own, ada, bob string, header http.He
 	if (route.Access == httpx.Delegable) != delegable {
 		return verdict{status: -1, code: "the delegable bit of this route is not as contract §2.3 lists it"}
 	}
-	if route.Access == httpx.Public {
+	switch route.Access {
+	case httpx.Public:
 		return verdict{}
+	case httpx.Signed: // whatever credentials come along: there is no signature
+		return verdict{status: 422, code: "validation_error"}
 	}
 	if delegable && len(header["X-Service-Key"]) == 1 {
 		switch {

@@ -90,7 +90,7 @@ var requestIDMember = regexp.MustCompile(`"request_id":"[^"]*"`)
 // shape is what of an answer may not depend on whether an id is somebody else's.
 func shape(r reply) string {
 	header := r.header.Clone()
-	for _, name := range []string{"X-Request-Id", "X-Response-Time-Ms", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"} {
+	for _, name := range []string{"X-Request-Id", "X-Response-Time-Ms", "X-Ratelimit-Remaining", "X-Ratelimit-Reset", "Date"} {
 		header.Del(name)
 	}
 	return fmt.Sprint(r.status, header, requestIDMember.ReplaceAllString(r.body, ""))

@@ -13,6 +13,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"go.uber.org/goleak"
 
+	"github.com/IntunoAI/intuno-go/api"
 	"github.com/IntunoAI/intuno-go/internal/principal"
 	"github.com/IntunoAI/intuno-go/internal/testkit"
 )
@@ -132,7 +133,8 @@ func (m *market) useEveryTool(t *testing.T, s *mcp.ClientSession, u user, echo, 
 	for _, tool := range listed.Tools {
 		names = append(names, tool.Name)
 	}
-	if want := []string{"discover_agents", "get_agent_details", "get_conversation_messages", "import_a2a_agent", "invoke_agent", "list_conversations"}; !slices.Equal(names, want) {
+	if want := []string{"create_network", "discover_agents", "get_agent_details", "get_conversation_messages", "get_network_context", "import_a2a_agent", "invoke_agent",
+		"join_network", "list_conversations", "send_network_message"}; !slices.Equal(names, want) {
 		t.Errorf("tools %q, want %q", names, want)
 	}
 	if err := s.Ping(t.Context(), nil); err != nil {
@@ -186,6 +188,7 @@ func (m *market) useEveryTool(t *testing.T, s *mcp.ClientSession, u user, echo, 
 	if text, isError := tool(t, s, "import_a2a_agent", map[string]any{"url": cardURL}, &imported); isError || imported["name"] != "Card Agent" || imported["category"] != "a2a" {
 		t.Errorf("imported %s", text)
 	}
+	m.useNetworkTools(t, s, u)
 	resources, err := s.ListResources(t.Context(), nil)
 	if err != nil || len(resources.Resources) != 2 {
 		t.Fatalf("resources %+v: %v", resources, err)
@@ -198,15 +201,58 @@ func (m *market) useEveryTool(t *testing.T, s *mcp.ClientSession, u user, echo, 
 	}
 }
 
+// useNetworkTools has two participants talk, one of them behind a webhook, and compares
+// what the tools show with what the routes show.
+func (m *market) useNetworkTools(t *testing.T, s *mcp.ClientSession, u user) {
+	t.Helper()
+	var made, ada, weather api.JoinedParticipant // a network has the ids of a participant, and more
+	if text, isError := tool(t, s, "create_network", map[string]any{"name": "talk", "topology": "star"}, &made); isError || text != m.want(200, "GET", "/networks/"+made.ID, "", u.bearer()).body {
+		t.Errorf("made %s", text)
+	}
+	tool(t, s, "join_network", map[string]any{"network_id": made.ID, "name": "ada", "participant_type": "persona", "polling_enabled": true}, &ada)
+	tool(t, s, "join_network", map[string]any{"network_id": made.ID, "name": "weather", "callback_url": m.agents.URL + "/echo"}, &weather)
+	for _, p := range []api.JoinedParticipant{ada, weather} {
+		if !strings.HasPrefix(p.WebhookSecret, "whsec_") || p.NetworkID != made.ID || p.Status != "active" {
+			t.Errorf("joined %+v", p)
+		}
+	}
+	if listed := m.want(200, "GET", "/networks/"+made.ID+"/participants", "", u.bearer()).body; !strings.Contains(listed, ada.ID) || !strings.Contains(listed, weather.ID) || strings.Contains(listed, "whsec_") {
+		t.Errorf("participants %s", listed)
+	}
+	var sent struct {
+		MessageID   string `json:"message_id"`
+		Status      string `json:"status"`
+		ChannelType string `json:"channel_type"`
+	}
+	say := map[string]any{"network_id": made.ID, "sender_participant_id": ada.ID, "recipient_participant_id": weather.ID, "content": "<Rome?>"}
+	if text, isError := tool(t, s, "send_network_message", say, &sent); isError || sent.Status != "pending" || sent.ChannelType != "message" {
+		t.Errorf("sent %s", text)
+	}
+	var context api.NetworkContext
+	text, isError := tool(t, s, "get_network_context", map[string]any{"network_id": made.ID, "limit": 1}, &context)
+	if want := m.want(200, "GET", "/networks/"+made.ID+"/context?limit=1", "", u.bearer()).body; isError || text != want || len(context.Entries) != 1 || context.Entries[0].MessageID != sent.MessageID || context.Entries[0].Content != "<Rome?>" {
+		t.Errorf("context %s, want %s", text, want)
+	}
+	// The rules are those of the routes.
+	say["sender_participant_id"], say["recipient_participant_id"] = weather.ID, ada.ID
+	if text, isError := tool(t, s, "send_network_message", say, nil); !isError || !strings.Contains(text, "hub") {
+		t.Errorf("a spoke sends: %s", text)
+	}
+	if text, isError := tool(t, s, "join_network", map[string]any{"network_id": made.ID, "name": "x", "callback_url": "http://10.0.0.1/"}, nil); !isError || strings.Contains(text, "10.0.0.1") {
+		t.Errorf("an unsafe callback: %s", text)
+	}
+}
+
 // Two callers on one server, interleaved and at the same time, see their own only.
 func TestMCPCallersSeeTheirOwnOnly(t *testing.T) {
 	m := newMarket(t, testkit.SQLite(t))
 	url := m.serve(t)
 	users := []user{m.signUp("ada"), m.signUp("bob")}
-	sessions, private := make([]*mcp.ClientSession, 2), make([]string, 2)
+	sessions, private, talks := make([]*mcp.ClientSession, 2), make([]string, 2), make([]talk, 2)
 	for i, u := range users {
 		sessions[i] = m.mcpClient(t, url, "", u.bearer())
 		private[i] = m.agent(u, "/echo", `,"visibility":"private"`).text("agent_id")
+		talks[i] = m.soliloquy(u)
 	}
 	const rounds = 8
 	own := make([][]string, 2)
@@ -238,6 +284,37 @@ func TestMCPCallersSeeTheirOwnOnly(t *testing.T) {
 		if text, _ := tool(t, s, "discover_agents", map[string]any{"query": "agent", "limit": 50}, nil); strings.Contains(text, theirs) || !strings.Contains(text, mine) {
 			t.Errorf("discovered %s", text)
 		}
+		network, hers := talks[me], talks[1-me]
+		var sent struct {
+			MessageID string `json:"message_id"`
+		}
+		if text, isError := tool(t, s, "send_network_message", network.says(users[me].id), &sent); isError {
+			t.Errorf("my own network: %s", text)
+		}
+		if text, isError := tool(t, s, "get_network_context", map[string]any{"network_id": network.id, "limit": 200}, nil); isError || !strings.Contains(text, sent.MessageID) || strings.Contains(text, users[1-me].id) {
+			t.Errorf("my own context: %s", text)
+		}
+		mixed, lost := network.says("x"), network.says("x")
+		mixed["recipient_participant_id"], lost["recipient_participant_id"] = hers.participant, users[me].id
+		for what, c := range map[string]struct {
+			tool      string
+			arguments map[string]any
+			want      string
+		}{
+			"a message in a foreign network":       {"send_network_message", hers.says("x"), "Network not found"},
+			"a message to a foreign participant":   {"send_network_message", mixed, "Recipient not found"},
+			"a message to an unknown participant":  {"send_network_message", lost, "Recipient not found"},
+			"a participant for a foreign network":  {"join_network", map[string]any{"network_id": hers.id, "name": "x"}, "Network not found"},
+			"the context of a foreign network":     {"get_network_context", map[string]any{"network_id": hers.id}, "Network not found"},
+			"the context of an unknown network":    {"get_network_context", map[string]any{"network_id": users[me].id}, "Network not found"},
+			"a message in an unknown network":      {"send_network_message", talk{users[me].id, network.participant}.says("x"), "Network not found"},
+			"a message of an unknown participant":  {"send_network_message", talk{network.id, users[me].id}.says("x"), "Sender not found"},
+			"a participant for an unknown network": {"join_network", map[string]any{"network_id": users[me].id, "name": "x"}, "Network not found"},
+		} {
+			if text, isError := tool(t, s, c.tool, c.arguments, nil); !isError || text != `{"error":"`+c.want+`"}` {
+				t.Errorf("%s: %s", what, text)
+			}
+		}
 		if text, _ := tool(t, s, "list_conversations", nil, nil); strings.Contains(text, users[1-me].id) || !strings.Contains(text, answer.ConversationID) {
 			t.Errorf("conversations of %s: %s", users[me].id, text)
 		}
@@ -268,6 +345,19 @@ func TestMCPCallersSeeTheirOwnOnly(t *testing.T) {
 			t.Errorf("%d conversations, want %d", n, rounds+2)
 		}
 	}
+}
+
+// talk is a network with one participant, who talks to itself.
+type talk struct{ id, participant string }
+
+func (m *market) soliloquy(u user) talk {
+	id := m.want(201, "POST", "/networks", `{"name":"talk"}`, u.bearer()).text("id")
+	return talk{id, m.want(201, "POST", "/networks/"+id+"/participants", `{"name":"me"}`, u.bearer()).text("id")}
+}
+
+// says is what send_network_message takes.
+func (n talk) says(content string) map[string]any {
+	return map[string]any{"network_id": n.id, "sender_participant_id": n.participant, "recipient_participant_id": n.participant, "content": content}
 }
 
 const mcpPing = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
@@ -354,7 +444,7 @@ func TestMCPBehavesAsEveryRoute(t *testing.T) {
 func TestMCPOnAHaltedPlatform(t *testing.T) {
 	m := newMarket(t, testkit.SQLite(t))
 	ada := m.signUp("ada")
-	echo := m.agent(ada, "/echo", "").text("agent_id")
+	echo, network := m.agent(ada, "/echo", "").text("agent_id"), m.soliloquy(ada)
 	call := func(name, arguments string) reply {
 		return m.send("POST", "/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"`+name+`","arguments":`+arguments+`}}`, ada.bearer())
 	}
@@ -365,6 +455,13 @@ func TestMCPOnAHaltedPlatform(t *testing.T) {
 	m.halt(t, true)
 	if got := invoke(); got.status != 503 || got.text("code") != "platform_halted" || got.text("request_id") == "" {
 		t.Errorf("halted: %d %s", got.status, got.body)
+	}
+	say, _ := json.Marshal(network.says("hi"))
+	if got := call("send_network_message", string(say)); got.status != 503 || got.text("code") != "platform_halted" {
+		t.Errorf("a message while halted: %d %s", got.status, got.body)
+	}
+	if got := call("get_network_context", `{"network_id":"`+network.id+`"}`); got.status != 200 || !strings.Contains(got.body, `\"entries\":[]`) {
+		t.Errorf("a context while halted: %d %s", got.status, got.body)
 	}
 	if got := call("discover_agents", `{"query":"agent"}`); got.status != 200 || !strings.Contains(got.body, echo) {
 		t.Errorf("reading while halted: %d %s", got.status, got.body)

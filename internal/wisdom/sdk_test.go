@@ -41,11 +41,13 @@ func newSDKScene(t *testing.T) *sdkScene {
 	outside.text(cardPath, `{"name":"Weather Oracle","description":"Forecasts.","url":"`+outside.URL+`/rpc","skills":[]}`)
 	host := httptest.NewServer(http.HandlerFunc(sdkHost))
 	t.Cleanup(host.Close)
-	w := newWorld(t, nil, "INVOKE_ENDPOINT_ALLOWED_HOSTS", outside.host(), "INTUNO_AGENTS_BASE_URL", host.URL,
+	outside.text("/webhook", `{"reply":"sun"}`)
+	outside.serve("/gone", respond(410, ""))
+	base, serve := listenFirst(t) // reply URLs name it
+	w := newWorld(t, nil, "BASE_URL", base, "INVOKE_ENDPOINT_ALLOWED_HOSTS", outside.host(), "INTUNO_AGENTS_BASE_URL", host.URL,
 		"PERSONAL_FREE_TIER_ENTITY_CAP", "100", "PERSONAL_FREE_TIER_MESSAGES_PER_MINUTE", "1000")
-	server := httptest.NewServer(w.handler)
-	t.Cleanup(server.Close)
-	return &sdkScene{world: w, url: server.URL, outside: outside, ada: w.signUp("ada"), bob: w.signUp("bob")}
+	serve(w.handler)
+	return &sdkScene{world: w, url: base, outside: outside, ada: w.signUp("ada"), bob: w.signUp("bob")}
 }
 
 // sdkHost answers as wisdom-agents does.
@@ -118,7 +120,7 @@ func (s *sdkScene) client(opts ...intuno.Option) *intuno.Client {
 // tokens are fresh: some calls revoke theirs.
 func (s *sdkScene) clients(class string) map[string]*intuno.Client {
 	s.t.Helper()
-	if class == "public" {
+	if class == "public" || class == "signed" {
 		return map[string]*intuno.Client{"nothing": s.client()}
 	}
 	login, err := s.client().Login(s.t.Context(), "ada@example.org", "correct horse")
@@ -442,12 +444,17 @@ var sdkA2A = map[string]sdkCall{
 		return err
 	}},
 	"SendA2ATask": {"POST /a2a/tasks/send", func(ctx context.Context, s *sdkScene, c *intuno.Client) error {
-		_, err := c.SendA2ATask(ctx, api.RPCRequest{Params: json.RawMessage(`{}`)}) // no network that it could be for
-		var refused *intuno.Error
-		if !errors.As(err, &refused) || refused.Status != 400 || !strings.Contains(string(refused.Members["error"]), "-32602") {
-			return fmt.Errorf("got %v", err)
+		n := s.network()
+		params := fmt.Sprintf(`{"network_id":%q,"sender_participant_id":%q,"recipient_participant_id":%q,"task":{"id":"t","metadata":{"intuno_channel":"mailbox"}}}`, n.id, n.ada.ID, n.weather.ID)
+		got, err := c.SendA2ATask(ctx, api.RPCRequest{ID: json.RawMessage(`"x"`), Params: json.RawMessage(params)})
+		if err == nil && (string(got.ID) != `"x"` || got.Error != nil || !strings.Contains(string(got.Result), `"state":"submitted"`)) {
+			return fmt.Errorf("got %s %s %+v", got.ID, got.Result, got.Error)
 		}
-		return nil
+		var refused *intuno.Error
+		if _, bad := c.SendA2ATask(ctx, api.RPCRequest{Params: json.RawMessage(`{}`)}); !errors.As(bad, &refused) || refused.Status != 400 || !strings.Contains(string(refused.Members["error"]), "-32602") {
+			return fmt.Errorf("no network: %v", bad)
+		}
+		return err
 	}},
 }
 
@@ -516,7 +523,7 @@ var sdkAliases = map[string]string{
 
 func sdkCalls() map[string]sdkCall {
 	all := map[string]sdkCall{}
-	for _, group := range []map[string]sdkCall{sdkAuth, sdkRegistry, sdkBroker, sdkConversations, sdkIntegrations, sdkA2A, sdkPersonal} {
+	for _, group := range []map[string]sdkCall{sdkAuth, sdkRegistry, sdkBroker, sdkConversations, sdkIntegrations, sdkNetworks, sdkChannels, sdkA2A, sdkPersonal} {
 		for name, c := range group {
 			all[name] = c
 		}
@@ -524,8 +531,8 @@ func sdkCalls() map[string]sdkCall {
 	return all
 }
 
-// sdkPaths are the sections 3 to 9 of the contract without networks.
-var sdkPaths = regexp.MustCompile(`^[A-Z]+ /(auth|registry|broker|conversations|integrations|a2a|\.well-known|personal)(/|$)`)
+// sdkPaths are the sections 3 to 9 of the contract.
+var sdkPaths = regexp.MustCompile(`^[A-Z]+ /(auth|registry|broker|networks|conversations|integrations|a2a|\.well-known|personal)(/|$)`)
 
 func TestTheSDKHasAMethodForEveryRoute(t *testing.T) {
 	covered := map[string]bool{}

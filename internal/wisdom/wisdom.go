@@ -33,6 +33,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/wisdom/httpapi"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/integration"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/mcpapi"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/network"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/personal"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/platform"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/registry"
@@ -67,6 +68,7 @@ type Service struct {
 	host     *agentsclient.Client
 	outbound *egress.Client
 	limiter  *httpx.Limiter
+	signed   *httpx.Limiter // of the holders of reply URLs
 	api      *httpapi.API
 	guard    *httpapi.Guard
 	platform *platform.Service
@@ -74,6 +76,10 @@ type Service struct {
 	draining atomic.Bool
 	probe    *probe.Probe
 }
+
+// callbacksPerMinute is how many requests the holder of a reply URL may make a minute,
+// whatever RATE_LIMIT_PER_MINUTE is (contract §6.7).
+const callbacksPerMinute = 120
 
 // New opens the database, migrating it forward, and builds the service. The caller
 // has checked cfg.
@@ -83,7 +89,7 @@ func New(ctx context.Context, cfg Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database of wisdom: %w", err)
 	}
-	s := &Service{cfg: cfg, deps: d, db: db, store: store.New(db), limiter: httpx.NewLimiter(cfg.RateLimitPerMinute)}
+	s := &Service{cfg: cfg, deps: d, db: db, store: store.New(db), limiter: httpx.NewLimiter(cfg.RateLimitPerMinute), signed: httpx.NewLimiter(callbacksPerMinute)}
 	s.probe = probe.New(d.Now, s.look)
 	err = s.build()
 	if err == nil {
@@ -136,6 +142,10 @@ func (s *Service) build() error {
 	agents := registry.New(s.store, urls, s.catalog, d.Now)
 	s.platform = platform.New(s.store, d.Now)
 	invocations := s.newBroker(urls, counters)
+	networks, err := s.newNetworks(urls, counters)
+	if err != nil {
+		return err
+	}
 	s.api = &httpapi.API{
 		System:   httpapi.System{Ready: s.Ready},
 		Auth:     httpapi.Auth{Service: s.auth},
@@ -143,13 +153,14 @@ func (s *Service) build() error {
 		Registry: httpapi.Registry{Service: agents, Vault: s.vault},
 		Personal: httpapi.Personal{Service: s.personal},
 		A2A: httpapi.A2A{BaseURL: cfg.BaseURL, Version: d.Version,
-			Service: a2a.New(a2a.Config{Registry: agents, URLs: urls, Fetcher: cardFetcher{s.outbound}, Broker: messages{invocations}, Platform: s.platform, Log: d.Log})},
+			Service: a2a.New(a2a.Config{Registry: agents, URLs: urls, Fetcher: cardFetcher{s.outbound}, Broker: messages{invocations}, Networks: tasks{networks}, Log: d.Log})},
 		Broker:       httpapi.Broker{Service: invocations},
 		Conversation: httpapi.Conversation{Service: conversation.New(s.store, d.Now), Broker: invocations},
 		Integration:  httpapi.Integration{Service: integration.NewService(s.store, s.auth, d.Now), Auth: s.auth},
+		Network:      httpapi.Network{Service: networks},
 	}
 	s.api.MCP = s.newMCP(agents).Routes()
-	s.guard = &httpapi.Guard{Authenticator: s.auth.Authenticator(), Audit: s.audit, Log: d.Log, KeyRefused: counters.refused.Inc}
+	s.guard = &httpapi.Guard{Authenticator: s.auth.Authenticator(), Audit: s.audit, Callbacks: s.api.Network.Service, Log: d.Log, KeyRefused: counters.refused.Inc}
 	s.edge, err = s.newEdge(s.guard)
 	return err
 }
@@ -201,16 +212,34 @@ func (s *Service) newBroker(urls *egress.Policy, c counters) *broker.Service {
 		Now: s.deps.Now, Timeout: s.cfg.BrokerTimeout, Ended: c.invocation})
 }
 
+// newNetworks is what delivers between the participants of networks.
+func (s *Service) newNetworks(urls *egress.Policy, c counters) (*network.Service, error) {
+	keys, err := secret.NewKeyring(network.SecretPurpose, s.cfg.SealingKeys()...)
+	if err != nil {
+		return nil, err
+	}
+	networks := network.New(network.Config{Store: store.Networks{Store: s.store}, Agents: s.callees, Platform: s.platform, URLs: urls,
+		Sender: networkSender{s.outbound, s.deps.Now}, A2A: networkA2A{broker.NewA2A(agentSender{s.outbound})}, Host: s.host,
+		Keys: keys, Callbacks: s.cfg.CallbackKey(), BaseURL: s.cfg.BaseURL, Now: s.deps.Now, Log: s.deps.Log,
+		MaxParticipants: s.cfg.NetworkMaxParticipants, CallTimeout: s.cfg.NetworkCallTimeout, Attempts: s.cfg.NetworkDeliveryMaxAttempts,
+		Backoff: s.cfg.NetworkDeliveryBackoff, ChatTimeout: s.cfg.AgentsChatTimeout, Ended: c.delivery})
+	if s.deps.Metrics != nil {
+		s.deps.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "intuno_delivering",
+			Help: "Recipients that this process is delivering messages of networks to."}, func() float64 { return float64(networks.Delivering()) }))
+	}
+	return networks, nil
+}
+
 // newMCP is the MCP face of the rules behind the routes.
 func (s *Service) newMCP(agents *registry.Service) *mcpapi.API {
 	return mcpapi.New(mcpapi.Config{Registry: agents, Broker: s.api.Broker.Service, Conversations: s.api.Conversation.Service, Importer: s.api.A2A.Service,
-		Origins: append(s.cfg.Origins(), s.cfg.BaseURL), Version: s.deps.Version, Log: s.deps.Log})
+		Networks: s.api.Network.Service, Origins: append(s.cfg.Origins(), s.cfg.BaseURL), Version: s.deps.Version, Log: s.deps.Log})
 }
 
 // newEdge puts the routes behind a guard.
 func (s *Service) newEdge(guard httpx.Guard) (*httpx.Server, error) {
 	return httpx.New(httpx.Options{
-		Service: "wisdom", Routes: s.api.Routes(), Guard: guard, Limiter: s.limiter, TrustedProxies: s.cfg.TrustedProxyPrefixes(),
+		Service: "wisdom", Routes: s.api.Routes(), Guard: guard, Limiter: s.limiter, SignedLimiter: s.signed, TrustedProxies: s.cfg.TrustedProxyPrefixes(),
 		CORSOrigins: s.cfg.Origins(), MaxBody: s.cfg.MaxBodyBytes, Now: s.deps.Now, Log: s.deps.Log, Metrics: s.deps.Metrics,
 		Docs: &httpx.Docs{Title: "Intuno", Version: s.deps.Version, Description: description, Files: web.Docs()},
 	})
@@ -221,7 +250,7 @@ const description = "The public API of Intuno: accounts, agents, and the Persona
 
 type counters struct {
 	refused, oldKey, degraded prometheus.Counter
-	invocations               *prometheus.CounterVec
+	invocations, deliveries   *prometheus.CounterVec
 }
 
 func newCounters(registerer prometheus.Registerer) counters {
@@ -232,11 +261,22 @@ func newCounters(registerer prometheus.Registerer) counters {
 			Help: "Discoveries ranked by words alone because the embedding endpoint was down."}),
 		invocations: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "intuno_invocations_total",
 			Help: "Attempts at agents by how they ended: success, or the error code."}, []string{"kind", "outcome"}),
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "intuno_deliveries_total",
+			Help: "Attempts at participants of networks by channel, call or message, and by how they ended: success or failure."}, []string{"channel", "outcome"}),
 	}
 	if registerer != nil {
-		registerer.MustRegister(c.refused, c.oldKey, c.degraded, c.invocations)
+		registerer.MustRegister(c.refused, c.oldKey, c.degraded, c.invocations, c.deliveries)
 	}
 	return c
+}
+
+// delivery counts an attempt at a participant of a network.
+func (c counters) delivery(channel string, success bool) {
+	outcome := "failure"
+	if success {
+		outcome = "success"
+	}
+	c.deliveries.WithLabelValues(channel, outcome).Inc()
 }
 
 // invocation counts an attempt at an agent.
@@ -254,9 +294,13 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error { return s.personal.Run(ctx) })
 	group.Go(func() error { return s.catalog.Run(ctx) })
 	group.Go(func() error { return s.vault.Run(ctx) })
-	if s.limiter != nil && s.db.Dialect().Shared() {
+	group.Go(func() error { return s.api.Network.Service.Run(ctx) })
+	for _, limiter := range []*httpx.Limiter{s.limiter, s.signed} {
+		if limiter == nil || !s.db.Dialect().Shared() {
+			continue
+		}
 		group.Go(func() error {
-			s.limiter.Run(ctx, s.store, s.deps.Log)
+			limiter.Run(ctx, s.store, s.deps.Log)
 			return nil
 		})
 	}

@@ -1,6 +1,6 @@
 // Package intuno is the Go client of Intuno: accounts and API keys, the registry of
-// agents with discovery, invocations, conversations and integrations, A2A cards, and the
-// user's entities.
+// agents with discovery, invocations, conversations and integrations, networks in which
+// agents talk to each other, A2A cards, and the user's entities.
 //
 //	client, err := intuno.NewClient("https://intuno.example.org", intuno.WithAPIKey(key))
 //	if err != nil {
@@ -25,6 +25,32 @@
 // shares the connections. Methods whose routes are public (Register, Login, the cards) send
 // no credential.
 //
+// # Who is called
+//
+// A participant of a network with a callback URL is sent what others say to it. Such a
+// webhook is believed once VerifyWebhook has seen its signature, and answered later by the
+// reply URL that it brings:
+//
+//	func receive(w http.ResponseWriter, r *http.Request) {
+//		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 2<<20))
+//		if err != nil || intuno.VerifyWebhook(secret, r.Header, body, time.Now()) != nil {
+//			w.WriteHeader(http.StatusUnauthorized)
+//			return
+//		}
+//		var said api.DeliveryPayload
+//		if json.Unmarshal(body, &said) == nil {
+//			_, err = client.Reply(r.Context(), said.ReplyURL, api.CallbackMessage{
+//				Content:                "Got it.",
+//				RecipientParticipantID: &said.SenderParticipantID,
+//			})
+//		}
+//		if err != nil {
+//			w.WriteHeader(http.StatusServiceUnavailable) // it will come again
+//		}
+//	}
+//
+// A call (channel "call") is answered by the answer to the webhook itself.
+//
 // # Errors
 //
 // A refusal is an *Error. Its kind is told by errors.Is(err, ErrNotFound) and the like, its
@@ -42,5 +68,5 @@
 //
 // # What is not here
 //
-// Networks, the routes of administrators, and the private host of the entities.
+// The routes of administrators, and the private host of the entities.
 package intuno

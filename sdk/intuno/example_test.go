@@ -245,3 +245,65 @@ func ExampleObject() {
 	// {"city":"Rome","days":3} <nil>
 	// {"agent_id":"weather-oracle-9f3a01bc","input":{"city":"Rome","days":3}} <nil>
 }
+
+func ExampleVerifyWebhook() {
+	// Shown by JoinNetwork, for the participant whose callback URL this is.
+	const secret = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	now := func() time.Time { return time.Unix(1800000000, 0) } // time.Now
+	receive := func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 2<<20))
+		if err == nil {
+			err = intuno.VerifyWebhook(secret, r.Header, body, now())
+		}
+		if err != nil {
+			fmt.Println(err)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		var said api.DeliveryPayload
+		if err := json.Unmarshal(body, &said); err == nil {
+			fmt.Println(said.Content)
+		}
+	}
+	for _, body := range []string{`{"content":"hi"}`, `{"content":"ho"}`} {
+		r := httptest.NewRequest(http.MethodPost, "/callback", strings.NewReader(body))
+		r.Header.Set("webhook-id", "33333333-3333-4333-8333-333333333333")
+		r.Header.Set("webhook-timestamp", "1800000000")
+		r.Header.Set("webhook-signature", "v1,W6gNbhHNEIt2JSy5s9N7DSgGWqmVxfc9TaAtFT3TpIM=")
+		receive(httptest.NewRecorder(), r)
+	}
+	// Output:
+	// hi
+	// intuno: not a webhook of ours: no signature fits
+}
+
+func ExampleClient_SendToParticipant() {
+	const network, ada, weather = "4d2f0000-0000-4000-8000-000000000000", "21aa0000-0000-4000-8000-000000000000", "22a00000-0000-4000-8000-000000000000"
+	s := server(map[string]string{
+		"POST /networks/" + network + "/messages/send": `{"id":"33b1","channel_type":"message","content":"Rome?","status":"pending"}`,
+		"GET /networks/" + network + "/inbox/" + ada:   `[{"id":"33b2","channel_type":"message","content":"Sun.","status":"pending"}]`,
+		"POST /networks/" + network + "/messages/ack":  `{"acknowledged":1}`,
+	})
+	defer s.Close()
+	ctx := context.Background()
+
+	client, err := intuno.NewClient(s.URL, intuno.WithAPIKey("wsk_example"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.CloseIdleConnections()
+	sent, err := client.SendToParticipant(ctx, network, api.NewNetworkMessage{SenderParticipantID: ada, RecipientParticipantID: weather, Content: "Rome?"})
+	fmt.Println(sent.Content, sent.Status, err)
+	// Ada has no webhook: she reads what weather answers.
+	unread, err := client.Inbox(ctx, network, ada, intuno.InboxQuery{})
+	for _, m := range unread {
+		fmt.Println(m.Content, err)
+		_, err = client.AcknowledgeMessages(ctx, network, []string{m.ID})
+	}
+	fmt.Println(err)
+	// Output:
+	// Rome? pending <nil>
+	// Sun. <nil>
+	// <nil>
+}

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/id"
+	"github.com/IntunoAI/intuno-go/internal/queue"
 )
 
 // How the registry is told.
@@ -31,8 +31,6 @@ const (
 const (
 	awayFirst, awayLongest       = 2 * time.Second, 5 * time.Minute // wisdom cannot be reached, or cannot work
 	refusedFirst, refusedLongest = time.Minute, time.Hour           // it refuses: a person must change something
-	// restLongest is how long a worker leaves all jobs alone while wisdom is away.
-	restFirst, restLongest = time.Second, 30 * time.Second
 )
 
 // Worker makes the registry say what is wanted. It is safe for concurrent use.
@@ -42,71 +40,36 @@ type Worker struct {
 	Now      clock.Now
 	Log      *slog.Logger
 
-	wake chan struct{}
+	queue *queue.Queue[Job]
 }
 
 // New returns a Worker. Run does its work.
 func New(store Store, registry Registry, now clock.Now, log *slog.Logger) *Worker {
-	return &Worker{Store: store, Registry: registry, Now: now, Log: log, wake: make(chan struct{}, 1)}
+	w := &Worker{Store: store, Registry: registry, Now: now, Log: log}
+	w.queue = queue.New(queue.Options[Job]{Name: "registrations", Claim: w.claim, Work: w.work, Room: workers, Batch: 1, Poll: poll, Log: log})
+	return w
 }
 
 // Wake makes a running worker look for jobs now. It does not wait.
-func (w *Worker) Wake() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
+func (w *Worker) Wake() { w.queue.Wake() }
 
 // Run works until ctx ends. An attempt that is running then is given up and repeated by
 // whoever works next.
-func (w *Worker) Run(ctx context.Context) error {
-	var group sync.WaitGroup
-	for range workers {
-		group.Go(func() { w.loop(ctx) })
-	}
-	group.Wait()
-	return nil
-}
+func (w *Worker) Run(ctx context.Context) error { return w.queue.Run(ctx) }
 
-func (w *Worker) loop(ctx context.Context) {
-	rest := time.Duration(0)
-	for ctx.Err() == nil {
-		did, err := w.Step(ctx)
-		if err != nil && ctx.Err() == nil {
-			if rest == 0 {
-				w.Log.LogAttrs(ctx, slog.LevelError, "registrations wait", slog.String("error", err.Error()))
-			}
-			rest = min(max(2*rest, restFirst), restLongest)
-			sleep(ctx, nil, rest)
-			continue
-		}
-		if did {
-			rest = 0
-			w.Wake() // there may be one more for a worker that waits
-			continue
-		}
-		sleep(ctx, w.wake, poll)
-	}
-}
-
-func sleep(ctx context.Context, wake <-chan struct{}, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-wake:
-	case <-timer.C:
-	}
-}
-
-// Step makes one attempt, if a job is due. An error means that other jobs would fare
-// no better now: the database or wisdom is away.
-func (w *Worker) Step(ctx context.Context) (did bool, err error) {
-	job, found, err := w.claim(ctx)
+// claim takes one job that is due, whatever the room: none waits for another's attempt.
+func (w *Worker) claim(ctx context.Context, _ int) ([]Job, error) {
+	now := w.Now()
+	job, found, err := w.Store.ClaimRegistration(ctx, id.New[string](), now, now.Add(lease))
 	if err != nil || !found {
-		return false, err
+		return nil, err
 	}
+	return []Job{job}, nil
+}
+
+// work makes one attempt. An error means that other jobs would fare no better now: the
+// database or wisdom is away.
+func (w *Worker) work(ctx context.Context, job Job) error {
 	attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	failure := w.attempt(attempt, &job)
@@ -114,6 +77,7 @@ func (w *Worker) Step(ctx context.Context) (did bool, err error) {
 	// The outcome is kept also when the process stops.
 	keeping, done := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer done()
+	var err error
 	if failure == nil {
 		err = w.Store.SettleRegistration(keeping, job)
 	} else {
@@ -123,23 +87,14 @@ func (w *Worker) Step(ctx context.Context) (did bool, err error) {
 	switch {
 	case errors.Is(err, ErrLost): // nothing was lost: the job is due again
 	case err != nil:
-		return true, fmt.Errorf("keep the outcome of a registration: %w", err)
+		return fmt.Errorf("keep the outcome of a registration: %w", err)
 	case failure != nil && refused(failure):
 		w.Log.LogAttrs(ctx, slog.LevelWarn, "wisdom refuses a registration", slog.String("owner", string(job.Owner)),
 			slog.String("entity", job.Entity), slog.Int("attempt", job.Attempts), slog.String("error", failure.Error()))
 	case failure != nil:
-		return true, failure
+		return failure
 	}
-	return true, nil
-}
-
-// claim is not given up when ctx ends: nobody would know whether it happened, and the job
-// would wait for the end of its lease.
-func (w *Worker) claim(ctx context.Context) (Job, bool, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
-	defer cancel()
-	now := w.Now()
-	return w.Store.ClaimRegistration(ctx, id.New[string](), now, now.Add(lease))
+	return nil
 }
 
 // attempt makes the registry say what is wanted. A new entity does not take over the agent

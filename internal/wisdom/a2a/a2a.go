@@ -7,8 +7,8 @@
 // dial by themselves, and one place only may dial what a user wrote.
 //
 // What is not here: the wire shape of the cards that we serve (httpapi), storing an
-// agent (registry), sending a request (the Fetcher), and running an invocation (the
-// Broker).
+// agent (registry), sending a request (the Fetcher), running an invocation (the Broker),
+// and who may say what to whom in a network (Networks).
 package a2a
 
 import (
@@ -49,14 +49,8 @@ type Config struct {
 	URLs     registry.URLs
 	Fetcher  Fetcher
 	Broker   Broker // nil: messages are answered with an error
-	Platform Platform
+	Networks Networks
 	Log      *slog.Logger
-}
-
-// Platform tells whether an administrator has stopped all invocations and sends.
-type Platform interface {
-	// Running is the fault to answer with while the platform is halted, else nil.
-	Running(ctx context.Context) error
 }
 
 // Service imports cards and answers messages. It is safe for concurrent use.

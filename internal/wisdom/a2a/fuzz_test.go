@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
@@ -83,6 +84,33 @@ func FuzzParams(f *testing.F) {
 			if json.Unmarshal(input, &object) != nil || object == nil {
 				t.Fatalf("%s: input %s", name, input)
 			}
+		}
+	})
+}
+
+// FuzzTask: no parameters of a task panic, or say something outside the bounds of a
+// message.
+func FuzzTask(f *testing.F) {
+	for _, seed := range []string{
+		taskParams(`{"id": "t", "status": {"state": "working"}, "history": [{"parts": [{"kind": "text", "text": "a"}, {"data": 1}]}], "metadata": {"intuno_channel": "call", "x": 1e400}}`),
+		taskParams(`{"history": [{"parts": [{"type": "text", "text": "\u0000"}, null]}]}`), taskParams(`{}`), `{}`, `[]`, ``,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, params []byte) {
+		s, err := sayingOf(params)
+		if err != nil {
+			if refused := fault.As(err); refused == nil || refused.Extra["error"] == nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		var object map[string]json.RawMessage
+		if json.Unmarshal(s.Metadata, &object) != nil || len(s.Metadata) > 32<<10 || utf8.RuneCountInString(s.Content) > 65536 || strings.Contains(s.Content, "\x00") {
+			t.Fatalf("%+v", s)
+		}
+		if !slices.Contains([]string{"call", "message", "mailbox"}, s.Channel) || s.Network == "" || s.Sender == "" || s.Recipient == "" {
+			t.Fatalf("%+v", s)
 		}
 	})
 }

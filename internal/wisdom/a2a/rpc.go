@@ -269,31 +269,3 @@ func decodeExactly(text []byte, into any) error {
 	d.UseNumber()
 	return d.Decode(into)
 }
-
-// SendTask takes params of tasks/send (contract §8.6). There are no networks yet, so
-// every network is unknown, which is told after a halt (contract §6.3).
-func (s *Service) SendTask(ctx context.Context, _ principal.Principal, params []byte) (Answer, error) {
-	if !isObject(params) {
-		return Answer{}, badParams("params must be a JSON object")
-	}
-	var in map[string]jsontext.Value
-	if err := jsonv2.Unmarshal(params, &in); err != nil {
-		return Answer{}, badParams("params must be a JSON object").Because(err)
-	}
-	for _, name := range []string{"network_id", "sender_participant_id", "recipient_participant_id"} {
-		var text string
-		if jsonv2.Unmarshal(in[name], &text) != nil {
-			return Answer{}, badParams("%s must be a UUID", name)
-		}
-		if _, ok := id.Parse[string](text); !ok {
-			return Answer{}, badParams("%s must be a UUID", name)
-		}
-	}
-	if !isObject(in["task"]) {
-		return Answer{}, badParams("task must be a JSON object")
-	}
-	if err := s.c.Platform.Running(ctx); err != nil {
-		return Answer{}, err
-	}
-	return Answer{}, fault.Missing("Network")
-}

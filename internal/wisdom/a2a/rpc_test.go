@@ -1,7 +1,6 @@
 package a2a
 
 import (
-	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -84,52 +83,6 @@ func TestAnAnswerIsAMessageOfTheCallersGeneration(t *testing.T) {
 	}
 }
 
-func TestATaskNamesItsNetworkAndItsEnds(t *testing.T) {
-	const uuid = `"00000000-0000-4000-8000-00000000000A"`
-	good := map[string]string{"network_id": uuid, "sender_participant_id": uuid, "recipient_participant_id": uuid, "task": `{"history": []}`}
-	params := func(change, value string) []byte {
-		object := map[string]json.RawMessage{}
-		for name, text := range good {
-			object[name] = json.RawMessage(text)
-		}
-		delete(object, change)
-		if value != "" {
-			object[change] = json.RawMessage(value)
-		}
-		text, err := json.Marshal(object)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
-	}
-	halted := fault.New(fault.Unavailable, "platform_halted", "halted")
-	if _, err := New(Config{Platform: state{halted}}).SendTask(t.Context(), principalOf("ada"), params("x", "1")); !fault.Is(err, fault.Unavailable) {
-		t.Errorf("while the platform is halted: %v", err)
-	}
-	s := New(Config{Platform: state{}})
-	if _, err := s.SendTask(t.Context(), principalOf("ada"), params("x", "1")); !fault.Is(err, fault.NotFound) {
-		t.Errorf("good params: %v", err)
-	}
-	for name := range good {
-		for _, value := range []string{"", "null", "5", `"x"`, `"{00000000-0000-4000-8000-00000000000a}"`, "[]"} {
-			_, err := s.SendTask(t.Context(), principalOf("ada"), params(name, value))
-			if f := fault.As(err); f == nil || f.Kind != fault.BadRequest || f.Extra["error"] == nil || !strings.Contains(f.Detail, name) {
-				t.Errorf("%s %s: %v", name, value, err)
-			}
-		}
-	}
-	for _, text := range []string{"", "null", "[]", `"x"`} {
-		if _, err := s.SendTask(t.Context(), principalOf("ada"), []byte(text)); !fault.Is(err, fault.BadRequest) {
-			t.Errorf("params %s: %v", text, err)
-		}
-	}
-}
-
 func principalOf(user string) principal.Principal {
 	return principal.Principal{User: id.User(user), Via: principal.JWT}
 }
-
-// state is that of a platform: halted by an error.
-type state struct{ err error }
-
-func (s state) Running(context.Context) error { return s.err }

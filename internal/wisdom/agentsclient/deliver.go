@@ -13,18 +13,23 @@ import (
 
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/broker"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/network"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/personal"
 )
 
-var _ broker.Host = (*Client)(nil)
+var (
+	_ broker.Host  = (*Client)(nil)
+	_ network.Host = (*Client)(nil)
+)
 
 // delivery is the body of a delivery (contract §10.7).
 type delivery struct {
-	Kind   string         `json:"kind"`
-	ID     id.Invocation  `json:"id"`
-	Input  jsontext.Value `json:"input"`
-	Caller id.User        `json:"caller_user_id"`
-	Depth  int            `json:"depth"`
+	Kind    string         `json:"kind"`
+	ID      string         `json:"id"`
+	Input   jsontext.Value `json:"input,omitzero"`   // of an invocation
+	Payload jsontext.Value `json:"payload,omitzero"` // of something said in a network
+	Caller  id.User        `json:"caller_user_id"`
+	Depth   int            `json:"depth"`
 }
 
 // deliveries may take as long as a chat: the entity thinks about what it is asked.
@@ -34,11 +39,33 @@ var deliveries = route{http.MethodPost, "/entities/{name}/deliveries", wantObjec
 // answer no longer than a chat does, whatever the deadline of ctx. A repeated id is
 // answered by the host with what it answered first.
 func (c *Client) Deliver(ctx context.Context, d broker.Delivery) (status int, body []byte, err error) {
-	text, err := jsonv2.Marshal(delivery{Kind: "invoke", ID: d.ID, Input: d.Input, Caller: d.Caller, Depth: d.Depth})
-	if err != nil {
+	return c.deliver(ctx, personal.Call{User: d.Owner, Name: d.Entity, RequestID: d.RequestID},
+		delivery{Kind: "invoke", ID: string(d.ID), Input: d.Input, Caller: d.Caller, Depth: d.Depth})
+}
+
+// DeliverMessage implements network.Host as Deliver does broker.Host: a refusal of the host
+// is an answer with its 4xx status and no body.
+func (c *Client) DeliverMessage(ctx context.Context, d network.HostDelivery) (network.Answer, error) {
+	status, body, err := c.deliver(ctx, personal.Call{User: d.Owner, Name: d.Entity, RequestID: d.RequestID},
+		delivery{Kind: d.Kind, ID: string(d.ID), Payload: d.Payload, Caller: d.Caller, Depth: d.Depth})
+	switch {
+	case err == nil:
+		return network.Answer{Status: status, Body: body}, nil
+	case errors.Is(err, broker.ErrDeadline):
+		err = fmt.Errorf("%w: %w", network.ErrDeadline, err)
+	case errors.Is(err, broker.ErrTooLarge):
+		err = fmt.Errorf("%w: %w", network.ErrTooLarge, err)
+	case errors.Is(err, broker.ErrUnreachable):
+		err = fmt.Errorf("%w: %w", network.ErrUnreachable, err)
+	}
+	return network.Answer{}, err
+}
+
+func (c *Client) deliver(ctx context.Context, call personal.Call, d delivery) (status int, body []byte, err error) {
+	if call.Body, err = jsonv2.Marshal(d); err != nil {
 		return 0, nil, fmt.Errorf("write a delivery: %w", err)
 	}
-	x, err := c.sendAs(ctx, &deliveries, &personal.Call{User: d.Owner, Name: d.Entity, RequestID: d.RequestID, Body: text})
+	x, err := c.sendAs(ctx, &deliveries, &call)
 	if err != nil {
 		return 0, nil, undelivered(ctx, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/secret"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/broker"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/network"
 )
 
 const (
@@ -178,4 +179,39 @@ func TestDeliveriesAtOnceGetTheirOwnAnswers(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+func TestAMessageOfANetworkIsDeliveredLikeAnInvocation(t *testing.T) {
+	const message = "33333333-3333-4333-8333-333333333333"
+	toAria := network.HostDelivery{Kind: network.Call, ID: message, Owner: testUser, Entity: "aria", Caller: testCaller, Depth: 2, RequestID: "req-1", Payload: []byte(`{"content":"hi"}`)}
+	for _, test := range []struct {
+		name   string
+		answer func(net.Conn, received) bool
+		status int
+		body   string
+		err    error
+	}{
+		{"content", says(json11(200, `{"content":"hello"}`)), 200, `{"content":"hello"}`, nil},
+		{"null", says(json11(200, `{"content":null}`)), 200, `{"content":null}`, nil},
+		{"paused", says(json11(409, `{"detail":"x","code":"entity_paused"}`)), 409, "", nil},
+		{"500", says(json11(500, `{}`)), 0, "", network.ErrUnreachable},
+		{"504", says(json11(504, `{}`)), 0, "", network.ErrDeadline},
+		{"too large", says(json11(200, `{"content":"`+strings.Repeat("a", 1<<20)+`"}`)), 0, "", network.ErrTooLarge},
+		{"closed", func(net.Conn, received) bool { return false }, 0, "", network.ErrUnreachable},
+		{"hang", func(net.Conn, received) bool { time.Sleep(600 * time.Millisecond); return false }, 0, "", network.ErrDeadline},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			host := newStandIn(t, test.answer)
+			got, err := host.client().DeliverMessage(t.Context(), toAria)
+			if got.Status != test.status || string(got.Body) != test.body || !errors.Is(err, test.err) || (err == nil) != (test.err == nil) {
+				t.Errorf("got %d %.80s, %v, want %d %s, %v", got.Status, got.Body, err, test.status, test.body, test.err)
+			}
+			request := host.requests()[0]
+			const want = `{"kind":"call","id":"` + message + `","payload":{"content":"hi"},"caller_user_id":"` + string(testCaller) + `","depth":2}`
+			if request.line != "POST /entities/aria/deliveries HTTP/1.1" || request.body != want || !slices.Contains(request.headers, "X-User-Id: "+string(testUser)) {
+				t.Errorf("got %s\n%s\nwant\n%s", request.line, request.body, want)
+			}
+		})
+	}
 }

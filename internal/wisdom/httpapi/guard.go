@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/IntunoAI/intuno-go/internal/httpx"
+	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/identity"
 	"github.com/IntunoAI/intuno-go/internal/principal"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/audit"
@@ -16,14 +17,22 @@ import (
 type Guard struct {
 	Authenticator *auth.Authenticator
 	Audit         *audit.Log
+	Callbacks     Callbacks
 	Log           *slog.Logger
 	KeyRefused    func() // counts refused service keys; may be nil
 }
 
+// Callbacks knows the signatures of reply URLs: network.Service.
+type Callbacks interface {
+	// Verify returns who holds the URL of a participant that was signed with sig until
+	// exp. Fault: signature_invalid (403).
+	Verify(network id.Network, who id.Participant, sig, exp string) (principal.Principal, error)
+}
+
 var _ httpx.Guard = (*Guard)(nil)
 
-// classes maps the access of a route to the rule that admits. Host is missing: it
-// is not a class of this service, and the zero class admits nobody.
+// classes maps the access of a route to the rule of package auth that admits. Host is
+// missing: it is not a class of this service, and the zero class admits nobody.
 var classes = map[httpx.Access]auth.Class{
 	httpx.Public:          auth.Public,
 	httpx.User:            auth.AnyUser,
@@ -36,10 +45,27 @@ var classes = map[httpx.Access]auth.Class{
 
 // Authenticate implements httpx.Guard.
 func (g *Guard) Authenticate(ctx context.Context, r httpx.Request) (principal.Principal, error) {
-	if r.Access == httpx.Public {
+	switch r.Access {
+	case httpx.Public:
 		return principal.Principal{}, nil
+	case httpx.Signed:
+		return g.verify(r)
 	}
 	return g.Authenticator.Authenticate(ctx, classes[r.Access], identity.Read(r.Header))
+}
+
+// verify admits the holder of a reply URL (contract §6.7). A parameter that occurs twice
+// counts as empty, which is no signature: nobody may choose between two.
+func (g *Guard) verify(r httpx.Request) (principal.Principal, error) {
+	given := map[string]string{}
+	for _, name := range []string{"sig", "exp"} {
+		if values := r.Query[name]; len(values) == 1 {
+			given[name] = values[0]
+		}
+	}
+	network, _ := id.Parse[id.Network](r.Path["network_id"]) // httpx has seen that they are ids
+	who, _ := id.Parse[id.Participant](r.Path["participant_id"])
+	return g.Callbacks.Verify(network, who, given["sig"], given["exp"])
 }
 
 // Refused implements httpx.Guard: a refused service key leaves a record.

@@ -18,6 +18,7 @@ type API struct {
 
 	Conversation Conversation
 	Integration  Integration
+	Network      Network
 }
 
 // Routes is the whole table of wisdom.
@@ -34,6 +35,7 @@ func (a *API) Routes() []httpx.Route {
 		a.Broker.routes(),
 		a.Conversation.routes(),
 		a.Integration.routes(),
+		a.Network.routes(),
 	} {
 		all = append(all, routes...)
 	}

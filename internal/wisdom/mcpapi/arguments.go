@@ -3,6 +3,7 @@ package mcpapi
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -68,6 +69,49 @@ func (a *arguments) text(name string, most int) string {
 		a.wrong(name, "string_too_long", "at most %d characters", most)
 	}
 	return s
+}
+
+// filled is text that is not empty.
+func (a *arguments) filled(name string, most int) string {
+	before := len(a.problems)
+	s := a.text(name, most)
+	if s == "" && len(a.problems) == before {
+		a.wrong(name, "string_too_short", "at least 1 character")
+	}
+	return s
+}
+
+// optional is text, or nil for an absent one.
+func (a *arguments) optional(name string, most int) *string {
+	if a.value(name) == nil {
+		return nil
+	}
+	s := a.text(name, most)
+	return &s
+}
+
+// oneOf is an optional string out of a list.
+func (a *arguments) oneOf(name, fallback string, list ...string) string {
+	v := a.value(name)
+	if v == nil {
+		return fallback
+	}
+	var s string
+	if v.Kind() != '"' || jsonv2.Unmarshal(v, &s) != nil {
+		a.wrong(name, "string_type", "must be a string")
+	} else if !slices.Contains(list, s) {
+		a.wrong(name, "literal_error", "must be one of %s", strings.Join(list, ", "))
+	}
+	return s
+}
+
+// boolean is an optional true or false; absent is false.
+func (a *arguments) boolean(name string) bool {
+	v := a.value(name)
+	if v != nil && v.Kind() != 't' && v.Kind() != 'f' {
+		a.wrong(name, "bool_parsing", "must be true or false")
+	}
+	return v.Kind() == 't'
 }
 
 // integer is an optional whole number.

@@ -24,6 +24,7 @@ func FuzzMessage(f *testing.F) {
 		`{"jsonrpc":"2.0","id":1e2,"method":"tools/list","params":{"cursor":"AA"}}`,
 		`{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}`,
 		`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`,
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"join_network","arguments":{"network_id":"0b8f0f0e-5a6e-4a8e-9a52-0d4b6f1f6f11","name":"n","polling_enabled":true,"callback_url":"u"}}}`,
 		`[]`, `{}`, `null`, `{"jsonrpc":"2.0","id":1,"result":{}}`,
 	} {
 		f.Add(seed)

@@ -29,8 +29,10 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/httpx"
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/principal"
+	"github.com/IntunoAI/intuno-go/internal/secret"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/broker"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/conversation"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/network"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/registry"
 )
 
@@ -59,12 +61,21 @@ type Importer interface {
 	Import(ctx context.Context, p principal.Principal, rawURL string, visibility *string) (registry.Agent, error)
 }
 
+// Networks lets agents talk to each other.
+type Networks interface {
+	Create(ctx context.Context, p principal.Principal, n network.NewNetwork) (network.Network, error)
+	Join(ctx context.Context, p principal.Principal, in id.Network, n network.NewParticipant) (network.Participant, secret.String, error)
+	Send(ctx context.Context, p principal.Principal, in id.Network, s network.Saying) (network.Message, error)
+	Context(ctx context.Context, p principal.Principal, in id.Network, limit int) ([]network.Entry, error)
+}
+
 // Config is what an API works with.
 type Config struct {
 	Registry      Registry
 	Broker        Broker
 	Conversations Conversations
 	Importer      Importer
+	Networks      Networks
 	Origins       []string // that browsers may send: those of CORS ("*" is any), and our own
 	Version       string   // of this program
 	Log           *slog.Logger
@@ -85,7 +96,8 @@ type API struct {
 var versions = []string{"2025-03-26", "2025-06-18", "2025-11-25"}
 
 const instructions = "Find agents with discover_agents, look at the input_schema of one with get_agent_details, then call it with invoke_agent. " +
-	"Pass the conversation_id of an answer to the next call to stay in the same conversation."
+	"Pass the conversation_id of an answer to the next call to stay in the same conversation. " +
+	"To let agents talk to each other, create_network, let each of them join_network, and send_network_message."
 
 // New returns the server.
 func New(c Config) *API {

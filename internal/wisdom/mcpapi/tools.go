@@ -29,7 +29,7 @@ type tool struct {
 
 // tools are those that are served by now. A schema says what run reads.
 func tools() []tool {
-	return []tool{
+	return append([]tool{
 		newTool("discover_agents", "Find agents by a request in your own words, best first. similarity_score is a distance: 0 is the same, 2 unrelated.", reads,
 			`{"query":{"type":"string","maxLength":4000,"description":"What the agent should be able to do. Empty: the best agents by quality"},
 			"limit":{"type":"integer","default":5,"description":"1 to 50; what is outside counts as the nearest bound"}}`, `["query"]`, discoverAgents),
@@ -49,7 +49,7 @@ func tools() []tool {
 			"offset":{"type":"integer","default":0,"minimum":0,"maximum":1000000}}`, `["conversation_id"]`, conversationMessages),
 		newTool("import_a2a_agent", "Register the agent that an A2A card describes, or update your import of that card.", acts,
 			`{"url":{"type":"string","maxLength":2048,"description":"Of the card, or of what is above it"}}`, `["url"]`, importAgent),
-	}
+	}, networkTools()...)
 }
 
 // Whether a tool only reads, which clients may let a model do without asking.

@@ -18,10 +18,14 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/broker"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/conversation"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/network"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/registry"
 )
 
-const someUUID = "0b8f0f0e-5a6e-4a8e-9a52-0d4b6f1f6f11"
+const (
+	someUUID  = "0b8f0f0e-5a6e-4a8e-9a52-0d4b6f1f6f11"
+	otherUUID = "0b8f0f0e-5a6e-4a8e-9a52-0d4b6f1f6f12"
+)
 
 func ptr[T any](v T) *T { return &v }
 
@@ -46,8 +50,10 @@ func TestTheListedToolsAreThoseOfTheContract(t *testing.T) {
 		t.Fatalf("%s: %v", got.body, err)
 	}
 	want := []string{
-		"discover_agents(limit=5,query!) reads", "get_agent_details(agent_id!) reads", "get_conversation_messages(conversation_id!,limit=100,offset=0) reads",
-		"import_a2a_agent(url!)", "invoke_agent(agent_id!,conversation_id,input_data!,message_id)", "list_conversations(limit=50) reads",
+		"create_network(name!,topology=\"mesh\")", "discover_agents(limit=5,query!) reads", "get_agent_details(agent_id!) reads", "get_conversation_messages(conversation_id!,limit=100,offset=0) reads",
+		"get_network_context(limit=50,network_id!) reads",
+		"import_a2a_agent(url!)", "invoke_agent(agent_id!,conversation_id,input_data!,message_id)", "join_network(callback_url,name!,network_id!,participant_type=\"agent\",polling_enabled=false)", "list_conversations(limit=50) reads",
+		"send_network_message(content!,network_id!,recipient_participant_id!,sender_participant_id!)",
 	}
 	var list []string
 	for _, tool := range answer.Result.Tools {
@@ -95,6 +101,16 @@ func TestToolsAskTheRulesWithDefaultsAndClamping(t *testing.T) {
 		{"list_conversations", `{"limit":1000}`, func(r *rules) any { return r.queried.Limit }, 1000},
 		{"get_conversation_messages", `{"conversation_id":"` + someUUID + `"}`, func(r *rules) any { return r.window }, [2]int{100, 0}},
 		{"get_conversation_messages", `{"conversation_id":"` + strings.ToUpper(someUUID) + `","limit":2,"offset":3}`, func(r *rules) any { return r.window }, [2]int{2, 3}},
+		{"create_network", `{"name":"n"}`, func(r *rules) any { return r.network }, network.NewNetwork{Name: "n", Topology: "mesh"}},
+		{"create_network", `{"name":"n","topology":"ring"}`, func(r *rules) any { return r.network.Topology }, "ring"},
+		{"join_network", `{"network_id":"` + strings.ToUpper(someUUID) + `","name":"ada"}`, func(r *rules) any { return r.inside }, someUUID},
+		{"join_network", `{"network_id":"` + someUUID + `","name":"ada","callback_url":null,"polling_enabled":null}`, func(r *rules) any { return r.joined }, network.NewParticipant{Name: "ada", Kind: "agent"}},
+		{"join_network", `{"network_id":"` + someUUID + `","name":"ada","participant_type":"persona","polling_enabled":true,"callback_url":"https://a.example"}`,
+			func(r *rules) any { return []any{r.joined.Kind, r.joined.Polling, *r.joined.CallbackURL} }, []any{"persona", true, "https://a.example"}},
+		{"send_network_message", `{"network_id":"` + someUUID + `","sender_participant_id":"` + someUUID + `","recipient_participant_id":"` + otherUUID + `","content":""}`,
+			func(r *rules) any { return r.saying }, network.Saying{Sender: someUUID, Recipient: otherUUID}},
+		{"get_network_context", `{"network_id":"` + someUUID + `"}`, func(r *rules) any { return []any{r.inside, r.limit} }, []any{someUUID, 50}},
+		{"get_network_context", `{"network_id":"` + someUUID + `","limit":200}`, func(r *rules) any { return r.limit }, 200},
 		{"import_a2a_agent", `{"url":"https://a.example"}`, func(r *rules) any { return r.imported }, "https://a.example"},
 	} {
 		r := &rules{}
@@ -170,6 +186,14 @@ func TestWrongArgumentsAreToldAndReachNoRule(t *testing.T) {
 		{"list_conversations", `{"limit":0}`, "limit: must be 1 to 1000"},
 		{"list_conversations", `{"limit":1001}`, "limit: must be 1 to 1000"},
 		{"get_conversation_messages", `{"limit":501,"offset":-1}`, "conversation_id: is required; limit: must be 1 to 500; offset: must be 0 to 1000000"},
+		{"create_network", `{"name":"","topology":"tree"}`, "name: at least 1 character; topology: must be one of mesh, star, ring, custom"},
+		{"create_network", `{"name":"` + strings.Repeat("é", 256) + `","topology":7}`, "name: at most 255 characters; topology: must be a string"},
+		{"join_network", `{"name":"ada"}`, "network_id: is required"},
+		{"join_network", `{"network_id":"x","name":7,"participant_type":"boss","callback_url":[],"polling_enabled":"yes"}`,
+			"network_id: must be a UUID; name: must be a string; participant_type: must be one of agent, persona, orchestrator; callback_url: must be a string; polling_enabled: must be true or false"},
+		{"send_network_message", `{"network_id":"` + someUUID + `"}`, "sender_participant_id: is required; recipient_participant_id: is required; content: is required"},
+		{"send_network_message", `{"network_id":"` + someUUID + `","sender_participant_id":"` + someUUID + `","recipient_participant_id":"` + someUUID + `","content":"` + strings.Repeat("é", 65537) + `"}`, "content: at most 65536 characters"},
+		{"get_network_context", `{"network_id":"` + someUUID + `","limit":201}`, "limit: must be 1 to 200"},
 		{"import_a2a_agent", `{"url":"` + strings.Repeat("x", 2049) + `"}`, "url: at most 2048 characters"},
 	} {
 		r := &rules{boom: "a rule was asked"}
@@ -216,6 +240,37 @@ func TestInvokeAgentShowsTheOutcome(t *testing.T) {
 	}
 }
 
+func TestNetworkToolsShowWhatTheRoutesShow(t *testing.T) {
+	at := time.Date(2026, 4, 23, 12, 0, 0, 123456000, time.UTC)
+	entry := network.Entry{Message: network.Message{ID: otherUUID, Channel: "call", Content: "<hi>", Created: at}, SenderName: "ada"}
+	second := entry
+	second.Recipient, second.RecipientName = someUUID, "weather"
+	h := newEdge(t, &rules{entries: []network.Entry{entry, second}}, t.Output())
+	const never = `"0001-01-01T00:00:00.000000Z"`
+	for _, c := range []struct{ tool, arguments, want string }{
+		{"create_network", `{"name":"n"}`, `{"id":"` + someUUID + `","owner_id":"ada","name":"n","topology_type":"mesh","metadata":null,"metadata_":null,"status":"active","created_at":` + never + `,"updated_at":` + never + `}`},
+		{"join_network", `{"network_id":"` + otherUUID + `","name":"w"}`, `{"id":"` + someUUID + `","network_id":"` + otherUUID + `","agent_id":null,"participant_type":"agent","name":"w","callback_url":null,` +
+			`"polling_enabled":false,"capabilities":null,"status":"active","created_at":` + never + `,"updated_at":` + never + `,"webhook_secret":"whsec_x"}`},
+		{"send_network_message", `{"network_id":"` + someUUID + `","sender_participant_id":"` + someUUID + `","recipient_participant_id":"` + someUUID + `","content":"c"}`,
+			`{"message_id":"` + someUUID + `","status":"pending","channel_type":"message"}`},
+		{"get_network_context", `{"network_id":"` + someUUID + `"}`, `{"network_id":"` + someUUID + `","entries":[` +
+			`{"sender":"ada","recipient":null,"channel":"call","content":"<hi>","message_id":"` + otherUUID + `","timestamp":1776945600.123456},` +
+			`{"sender":"ada","recipient":"weather","channel":"call","content":"<hi>","message_id":"` + otherUUID + `","timestamp":1776945600.123456}]}`},
+	} {
+		if text, isError := call(t, h, c.tool, c.arguments); text != c.want || isError {
+			t.Errorf("%s: isError %v\ngot  %s\nwant %s", c.tool, isError, text, c.want)
+		}
+	}
+	if text, _ := call(t, newEdge(t, &rules{}, t.Output()), "get_network_context", `{"network_id":"`+someUUID+`"}`); text != `{"network_id":"`+someUUID+`","entries":[]}` {
+		t.Errorf("nothing said: %s", text)
+	}
+	entry.Content = strings.Repeat("x", 1<<20)
+	text, isError := call(t, newEdge(t, &rules{entries: slices.Repeat([]network.Entry{entry}, 10)}, t.Output()), "get_network_context", `{"network_id":"`+someUUID+`"}`)
+	if want := `{"error":"these entries are larger than 8388608 bytes: ask for fewer, with a limit of at most 7"}`; text != want || !isError {
+		t.Errorf("more than fits: isError %v %.200s", isError, text)
+	}
+}
+
 func TestListsShowTheSummaryOfAgents(t *testing.T) {
 	r := &rules{agents: []registry.Agent{
 		{ID: "secret-id", Slug: "bare-1", Name: "Bare", Description: "d", AuthType: "public"},
@@ -256,6 +311,8 @@ func TestAFaultIsToldAndTheRestIsNot(t *testing.T) {
 	every := map[string]string{
 		"discover_agents": `{"query":"q"}`, "get_agent_details": `{"agent_id":"a"}`, "invoke_agent": `{"agent_id":"a","input_data":{}}`,
 		"list_conversations": `{}`, "get_conversation_messages": `{"conversation_id":"` + someUUID + `"}`, "import_a2a_agent": `{"url":"u"}`,
+		"create_network": `{"name":"n"}`, "join_network": `{"network_id":"` + someUUID + `","name":"n"}`, "get_network_context": `{"network_id":"` + someUUID + `"}`,
+		"send_network_message": `{"network_id":"` + someUUID + `","sender_participant_id":"` + someUUID + `","recipient_participant_id":"` + someUUID + `","content":"c"}`,
 	}
 	for name, arguments := range every {
 		for _, c := range []struct {

@@ -149,7 +149,7 @@ func TestProtocolErrorsAreJSONRPCErrors(t *testing.T) {
 		{"a call of nothing", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}`, `1`, -32602},
 		{"a tool that is a number", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":1}}`, `1`, -32602},
 		{"an unknown tool", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_task"}}`, `1`, -32602},
-		{"a tool to come", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_network","arguments":{"name":"n"}}}`, `1`, -32602},
+		{"a tool to come", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"create_task","arguments":{"name":"n"}}}`, `1`, -32602},
 		{"initialize without params", `{"jsonrpc":"2.0","id":1,"method":"initialize"}`, `1`, -32602},
 		{"initialize with a version that is a number", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":1}}`, `1`, -32602},
 		{"an unknown cursor", `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"cursor":"???"}}`, `1`, -32602},

@@ -18,8 +18,10 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/httpx"
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/principal"
+	"github.com/IntunoAI/intuno-go/internal/secret"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/broker"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/conversation"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/network"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/registry"
 )
 
@@ -34,7 +36,13 @@ type rules struct {
 	queried    conversation.Query
 	window     [2]int // limit and offset of messages
 	imported   string
+	network    network.NewNetwork
+	inside     id.Network // of the last call of a network tool
+	joined     network.NewParticipant
+	saying     network.Saying
+	limit      int // of a context
 
+	entries  []network.Entry
 	agents   []registry.Agent
 	messages []conversation.Message
 	whole    func(m conversation.Message) (conversation.Message, error) // nil: as listed
@@ -82,6 +90,23 @@ func (r *rules) Invoke(ctx context.Context, p principal.Principal, in broker.Req
 
 func (r *rules) Import(_ context.Context, p principal.Principal, url string, _ *string) (registry.Agent, error) {
 	return registry.Agent{Slug: "a2a-imported", Owner: p.User}, r.note(func() { r.imported = url })
+}
+
+func (r *rules) Create(_ context.Context, p principal.Principal, n network.NewNetwork) (network.Network, error) {
+	return network.Network{ID: someUUID, Owner: p.User, Name: n.Name, Topology: n.Topology, Status: network.Active}, r.note(func() { r.network = n })
+}
+
+func (r *rules) Join(_ context.Context, _ principal.Principal, in id.Network, n network.NewParticipant) (network.Participant, secret.String, error) {
+	err := r.note(func() { r.inside, r.joined = in, n })
+	return network.Participant{ID: someUUID, Network: in, Name: n.Name, Kind: n.Kind, CallbackURL: n.CallbackURL, Polling: n.Polling, Status: network.Active}, secret.New("whsec_x"), err
+}
+
+func (r *rules) Send(_ context.Context, _ principal.Principal, in id.Network, s network.Saying) (network.Message, error) {
+	return network.Message{ID: someUUID, Channel: network.Push, Status: network.Pending, Content: s.Content}, r.note(func() { r.inside, r.saying = in, s })
+}
+
+func (r *rules) Context(_ context.Context, _ principal.Principal, in id.Network, limit int) ([]network.Entry, error) {
+	return r.entries, r.note(func() { r.inside, r.limit = in, limit })
 }
 
 // said is rules as Conversations, whose List is another one.
@@ -142,7 +167,7 @@ const ourOrigin = "https://api.example.org"
 // newEdge is the route behind the edge.
 func newEdge(t testing.TB, r *rules, log io.Writer, origins ...string) http.Handler {
 	t.Helper()
-	a := New(Config{Registry: r, Broker: r, Conversations: said{r}, Importer: r, Version: "1.2.3",
+	a := New(Config{Registry: r, Broker: r, Conversations: said{r}, Importer: r, Networks: r, Version: "1.2.3",
 		Origins: append(origins, ourOrigin), Log: slog.New(slog.NewTextHandler(log, nil))})
 	s, err := httpx.New(httpx.Options{Service: "test", Routes: a.Routes(), Guard: guard{}, Now: clock.System, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -151,6 +151,8 @@ type Draft struct {
 	Answers id.NetworkMessage
 	// Once means that a message of this id may be stored already: then that one is the answer.
 	Once bool
+	// Log is written with it, if not nil.
+	Log *Log
 }
 
 // ErrStale says that the network has changed since what a Draft was checked against.
@@ -200,8 +202,9 @@ type Store interface {
 	// Post stores a message, with its delivery, in one transaction. ErrStale, or
 	// fault.NotFound without a network.
 	Post(ctx context.Context, d Draft) (Message, error)
-	// FailCall makes a pending call failed. FailCalls does it to those that have run out.
-	FailCall(ctx context.Context, network id.Network, message id.NetworkMessage, at time.Time) error
+	// FailCall makes a pending call failed, if it is still there, and writes log whether or
+	// not it is; nil: there is none. FailCalls fails those that have run out.
+	FailCall(ctx context.Context, network id.Network, message id.NetworkMessage, at time.Time, log *Log) error
 	FailCalls(ctx context.Context, now time.Time) (int, error)
 
 	Inbox(ctx context.Context, owner id.User, p id.Participant, channel string, limit int) ([]Message, error)
@@ -232,10 +235,10 @@ type Queue interface {
 	Claim(ctx context.Context, c Claim) ([]Lane, error)
 	// Renew makes leases longer and returns the recipients of those that are still the worker's.
 	Renew(ctx context.Context, worker string, lanes []id.Participant, lease time.Time) ([]id.Participant, error)
-	// Load reads the first deliveries of a lane, up to limit, with the states of network and
-	// recipient, all of one moment. No jobs: the lane is empty. fault.NotFound: the network
-	// or the recipient is gone.
-	Load(ctx context.Context, l Lane, limit int) (Load, error)
+	// Load reads the first deliveries of a lane with a Seq above after, up to limit, with the
+	// states of network and recipient, all of one moment. No jobs: there are none.
+	// fault.NotFound: the network or the recipient is gone.
+	Load(ctx context.Context, l Lane, after int64, limit int) (Load, error)
 	// Settle writes what came of a lane's deliveries and gives it back, in one transaction.
 	Settle(ctx context.Context, s Settlement) error
 }
@@ -255,13 +258,19 @@ type Lane struct {
 	Recipient id.Participant
 	Network   id.Network
 	Owner     id.User
-	Worker    string
-	Revision  int64
+	Worker    string // with this claim of it: what another claim left does not count as this one's
+	Revision  int64  // of changes that ask for a new look
+	Posts     int64  // that were ever queued
 	Failing   bool
 }
 
-// Load is the beginning of a lane. Network and Recipient are as they are now.
+// Load is the beginning of a lane. Network and Recipient are as they are now, without
+// Metadata and Capabilities.
 type Load struct {
+	// Lane is as it was at that moment. Who gives back this one, and not the one that was
+	// claimed, has it due again only for what came later. Its Revision is as it was given to
+	// Load if that asked for a part: a delivery before it may have been queued again.
+	Lane      Lane
 	Network   Network
 	Recipient Participant
 	Jobs      []Job // by Seq
@@ -282,8 +291,9 @@ type Settlement struct {
 	At   time.Time
 	Done []Outcome // in the order of the lane
 	// Keep means that the lane stays leased: only Done is written. Otherwise it is given
-	// back: it is due again at Due, zero is never, or at once if its revision has grown.
-	// Of a lane that the worker has lost nothing but what was delivered is written.
+	// back: it is due again at Due, zero is never; or at once if its revision has grown, or
+	// if Due is zero and there were more posts.
+	// Of a lane that the worker has lost nothing is written but what was delivered, and logs.
 	Keep    bool
 	Due     time.Time
 	Failing bool

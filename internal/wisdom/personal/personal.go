@@ -14,6 +14,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/principal"
+	"github.com/IntunoAI/intuno-go/internal/queue"
 )
 
 // Store keeps slots and counters. A closure given to it may run more than once,
@@ -60,9 +61,9 @@ type Config struct {
 // Service is the Personal tier. It is safe for concurrent use.
 type Service struct {
 	Config
-	known *otter.Cache[place, time.Time] // entities whose slot was seen, and when
-	turns turns
-	wake  chan struct{} // holds one token when the settler has something to do now
+	known   *otter.Cache[place, time.Time] // entities whose slot was seen, and when
+	turns   turns
+	settler *queue.Queue[Claim]
 }
 
 // place is a name of a user.
@@ -97,7 +98,9 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make cache of known entities: %w", err)
 	}
-	return &Service{Config: c, known: known, wake: make(chan struct{}, 1)}, nil
+	s := &Service{Config: c, known: known}
+	s.settler = s.newSettler()
+	return s, nil
 }
 
 func (c *Config) limits(plan string) Limits {

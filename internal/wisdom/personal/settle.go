@@ -3,69 +3,37 @@ package personal
 import (
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/principal"
+	"github.com/IntunoAI/intuno-go/internal/queue"
 )
 
 const (
-	claimBatch   = 32              // slots that one settler takes at a time
-	claimWorkers = 4               // of which it asks for so many at once
+	settleAtOnce = 4               // slots that the host is asked about at a time
 	longestPoll  = 5 * time.Second // how late a due slot is noticed, at most
 	longestLease = 45 * time.Second
 )
 
-// Run settles slots until ctx ends: its own and those that other nodes left behind.
-// Any number of nodes may run it.
-func (s *Service) Run(ctx context.Context) error {
-	poll := time.NewTicker(min(longestPoll, max(s.Settle/10, time.Millisecond)))
-	defer poll.Stop()
-	for {
-		more, err := s.SettleDue(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			s.Log.ErrorContext(ctx, "entity slots not settled, trying again", "error", err)
-		}
-		if more {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-poll.C:
-		case <-s.wake:
-		}
+// newSettler returns the queue of slots that are due: ours and those that other nodes left
+// behind. A claim that runs out is made again.
+func (s *Service) newSettler() *queue.Queue[Claim] {
+	work := func(ctx context.Context, c Claim) error {
+		s.settle(ctx, c)
+		return nil
 	}
+	return queue.New(queue.Options[Claim]{Name: "entity slots", Claim: s.claimDue, Work: work, Room: settleAtOnce, Batch: settleAtOnce,
+		Poll: min(longestPoll, max(s.Settle/10, time.Millisecond)), Log: s.Log})
 }
 
-// SettleDue asks the host about a batch of slots that are due, and reports whether
-// there may be more.
-func (s *Service) SettleDue(ctx context.Context) (more bool, err error) {
+// Run settles slots until ctx ends. Any number of nodes may run it.
+func (s *Service) Run(ctx context.Context) error { return s.settler.Run(ctx) }
+
+func (s *Service) claimDue(ctx context.Context, room int) ([]Claim, error) {
 	now := s.Now()
-	claims, err := s.Store.ClaimSlots(ctx, now, now.Add(min(longestLease, s.Settle/2)), claimBatch)
-	if err != nil {
-		return false, err
-	}
-	var working sync.WaitGroup
-	slots := make(chan Claim)
-	for range min(claimWorkers, len(claims)) {
-		working.Go(func() {
-			for c := range slots {
-				s.settle(ctx, c)
-			}
-		})
-	}
-	for _, c := range claims {
-		slots <- c
-	}
-	close(slots)
-	working.Wait()
-	return len(claims) == claimBatch, nil
+	return s.Store.ClaimSlots(ctx, now, now.Add(min(longestLease, s.Settle/2)), room)
 }
 
 // settle asks the host for one name. What is neither a yes nor a no is asked again
@@ -104,10 +72,7 @@ func (s *Service) see(ctx context.Context, user id.User, names ...string) {
 	for _, name := range names {
 		if !slices.ContainsFunc(slots, func(t Slot) bool { return t.Name == name }) {
 			s.after(ctx, user, func(b Book) Change { return seen(b, name, s.Now()) })
-			select {
-			case s.wake <- struct{}{}:
-			default:
-			}
+			s.settler.Wake()
 		}
 		s.known.Set(place{user, name}, s.Now())
 	}

@@ -26,6 +26,8 @@ type CalleeStore interface {
 	// moves the endpoint to another origin, which deletes the credential, must never see
 	// the old one arrive there. fault.NotFound.
 	CalledAgent(ctx context.Context, slug string) (Agent, *SealedCredential, error)
+	// CalledAgentByID is CalledAgent for what refers to an agent.
+	CalledAgentByID(ctx context.Context, agent id.Agent) (Agent, *SealedCredential, error)
 }
 
 // calleesKept bounds the agents that are remembered to be called.
@@ -53,20 +55,47 @@ func (c *Callees) Callee(ctx context.Context, viewer id.User, slug string) (Call
 	if !possibleSlug(slug) {
 		return Callee{}, fault.Missing("Agent")
 	}
-	found, err := c.kept.Get(ctx, slug, func(ctx context.Context) (Callee, error) { return c.read(ctx, slug) })
+	found, err := c.kept.Get(ctx, slug, func(ctx context.Context) (Callee, error) {
+		a, sealed, err := c.store.CalledAgent(ctx, slug)
+		return c.open(a, sealed, err)
+	})
 	if err != nil {
 		return Callee{}, fmt.Errorf("find an agent to call: %w", err)
 	}
-	if found.ID == "" || found.Visibility != Public && found.Owner != viewer {
+	if !found.seenBy(viewer) {
 		return Callee{}, fault.Missing("Agent")
 	}
 	return found, nil
 }
 
-// read remembers also that there is none: what is somebody else's must not answer faster
-// than what does not exist.
-func (c *Callees) read(ctx context.Context, slug string) (Callee, error) {
-	a, sealed, err := c.store.CalledAgent(ctx, slug)
+// Linked finds an agent that something else refers to, active or not. The zero value: it
+// is gone.
+func (c *Callees) Linked(ctx context.Context, viewer id.User, agent id.Agent) (Link, error) {
+	if agent == "" {
+		return Link{}, nil
+	}
+	// No slug begins like that.
+	found, err := c.kept.Get(ctx, "#"+string(agent), func(ctx context.Context) (Callee, error) {
+		a, sealed, err := c.store.CalledAgentByID(ctx, agent)
+		return c.open(a, sealed, err)
+	})
+	if err != nil {
+		return Link{}, fmt.Errorf("find a linked agent: %w", err)
+	}
+	link := Link{Known: found.seenBy(viewer), Disabled: found.Disabled}
+	if link.Known {
+		link.Callee = found
+	}
+	return link, nil
+}
+
+func (c Callee) seenBy(viewer id.User) bool {
+	return c.ID != "" && (c.Visibility == Public || c.Owner == viewer)
+}
+
+// open makes what is remembered of what was read. That there is none is remembered too:
+// what is somebody else's must not answer faster than what does not exist.
+func (c *Callees) open(a Agent, sealed *SealedCredential, err error) (Callee, error) {
 	if fault.Is(err, fault.NotFound) {
 		return Callee{}, nil
 	}

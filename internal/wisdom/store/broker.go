@@ -84,6 +84,16 @@ func (s *Store) OverQuota(ctx context.Context, user id.User, integration id.Inte
 // CalledAgent implements registry.CalleeStore.
 func (s *Store) CalledAgent(ctx context.Context, slug string) (registry.Agent, *registry.SealedCredential, error) {
 	row, err := s.read.CalledAgent(ctx, slug)
+	return toCalled(row, err)
+}
+
+// CalledAgentByID implements registry.CalleeStore.
+func (s *Store) CalledAgentByID(ctx context.Context, agent id.Agent) (registry.Agent, *registry.SealedCredential, error) {
+	row, err := s.read.CalledAgentByID(ctx, string(agent))
+	return toCalled(query.CalledAgentRow(row), err)
+}
+
+func toCalled(row query.CalledAgentRow, err error) (registry.Agent, *registry.SealedCredential, error) {
 	if err != nil {
 		return registry.Agent{}, nil, agentFault(err)
 	}

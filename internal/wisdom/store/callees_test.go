@@ -218,3 +218,100 @@ func TestAWarmInvocationReadsNothingBeforeItOpens(t *testing.T) {
 		}
 	})
 }
+
+func TestALinkTellsWhatHasBecomeOfAnAgent(t *testing.T) {
+	testkit.Engines(t, func(t *testing.T, open func() string) {
+		url := open()
+		b, other := newCalleeBench(t, url), newCalleeBench(t, url)
+		ann, bob := b.user(t), b.user(t)
+		a := b.add(t, ann, needs("oracle", registry.AuthAPIKey))
+		want := func(sentence string, node calleeBench, viewer id.User, known, active, disabled bool, value string) {
+			t.Helper()
+			got, err := node.callees.Linked(t.Context(), viewer, a.ID)
+			found := ""
+			if got.Credential != nil {
+				found = got.Credential.Value.Reveal()
+			}
+			if err != nil || got.Known != known || got.Active != active || got.Disabled != disabled || found != value || known != (got.ID == a.ID) {
+				t.Errorf("%s: got %+v, %v", sentence, got, err)
+			}
+			if !known && (got.ID != "" || got.Endpoint != nil || got.Owner != "") {
+				t.Errorf("%s: a stranger learns %+v", sentence, got.Callee)
+			}
+		}
+		want("public", b, bob.User, true, true, false, "")
+		must(t, b.vault.Put(t.Context(), ann, a.ID, apiKey("k")))
+		want("with a credential", b, bob.User, true, true, false, "k")
+		change := func(c registry.Change) {
+			t.Helper()
+			if _, err := b.Update(t.Context(), ann, a.ID, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		change(registry.Change{Active: ptr(false)})
+		want("inactive", b, bob.User, true, false, false, "k")
+		change(registry.Change{Active: ptr(true), Visibility: ptr(registry.Private)})
+		want("private", b, bob.User, false, false, false, "")
+		want("private, to its owner", b, ann.User, true, true, false, "k")
+		want("on another process", other, ann.User, true, true, false, "k")
+		_, err := b.store.db.Write().ExecContext(t.Context(), "UPDATE agents SET disabled_us = 1 WHERE id = $1", string(a.ID))
+		must(t, err)
+		b.clock.Add(time.Second)
+		want("disabled by an administrator", b, ann.User, true, false, true, "k")
+		want("disabled, to whom it is private", b, bob.User, false, false, true, "")
+		want("another process may be late", other, ann.User, true, true, false, "k")
+		other.clock.Add(900 * time.Millisecond)
+		want("but not by a second", other, ann.User, true, false, true, "k")
+		must(t, b.Delete(t.Context(), ann, a.ID))
+		want("gone", b, ann.User, false, false, false, "")
+		if got, err := b.callees.Linked(t.Context(), ann.User, ""); err != nil || got.Known || got.Disabled || got.ID != "" {
+			t.Errorf("no agent at all: got %+v, %v", got, err)
+		}
+	})
+}
+
+// What looks like an id can be a slug.
+func TestAnIDAndASlugAreNotMistakenForEachOther(t *testing.T) {
+	testkit.Engines(t, func(t *testing.T, open func() string) {
+		b := newCalleeBench(t, open())
+		ann := b.user(t)
+		a := b.add(t, ann, needs("oracle", registry.AuthAPIKey))
+		if _, err := b.callees.Callee(t.Context(), ann.User, string(a.ID)); !fault.Is(err, fault.NotFound) {
+			t.Errorf("got %v, want it not found", err)
+		}
+		if got, err := b.callees.Linked(t.Context(), ann.User, a.ID); err != nil || !got.Known {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		if _, err := b.callees.Callee(t.Context(), ann.User, string(a.ID)); !fault.Is(err, fault.NotFound) {
+			t.Errorf("got %v, want it not found", err)
+		}
+		if got, err := b.callees.Linked(t.Context(), ann.User, id.Agent(a.Slug)); err != nil || got.Known {
+			t.Errorf("got %+v, %v", got, err)
+		}
+	})
+}
+
+func TestAWarmLinkReadsNothing(t *testing.T) {
+	testkit.Engines(t, func(t *testing.T, open func() string) {
+		url := open()
+		b := newCalleeBench(t, url)
+		ann := b.user(t)
+		a := b.add(t, ann, needs("oracle", registry.AuthAPIKey))
+		var statements atomic.Int64
+		node := newStore(t, url, b.clock.Now, func(string) { statements.Add(1) })
+		keys, err := secret.NewKeyring(registry.CredentialPurpose, secret.New(sealNew))
+		must(t, err)
+		callees := registry.NewCallees(node, keys, b.clock.Now)
+		for _, agent := range []id.Agent{a.ID, id.New[id.Agent]()} {
+			statements.Store(0)
+			parallel(50, func(int) {
+				if got, err := callees.Linked(t.Context(), ann.User, agent); err != nil || got.Known != (agent == a.ID) {
+					t.Errorf("got %+v, %v", got, err)
+				}
+			})
+			if got := statements.Load(); got > 2 { // one of them may be the preparing
+				t.Errorf("fifty times: %d statements, want one", got)
+			}
+		}
+	})
+}

@@ -35,13 +35,17 @@ type Store struct {
 	read  *query.Queries // reads
 	write *query.Queries // single statements that write
 
-	invocations *sqldb.Batch[*writing]
-	limits      *recent.Cache[broker.Limits]
+	invocations   *sqldb.Batch[*writing]
+	networkWrites *sqldb.Batch[*networkWrite]
+	loads         *sqldb.Batch[*loading]
+	limits        *recent.Cache[broker.Limits]
 }
 
 // New returns the store of an open database, which stays the caller's to close.
 func New(db *sqldb.DB) *Store {
 	s := &Store{db: db, read: query.New(db.Prepared()), write: query.New(db.Write()), limits: recent.New[broker.Limits](db.Now(), limitsKept)}
 	s.invocations = sqldb.NewBatch(writesPerBatch, writesWaiting, batchesAbreast, s.writeInvocations)
+	s.networkWrites = sqldb.NewBatch(networkWritesPerBatch, networkWritesWaiting, networkBatchesAbreast, s.writeNetworks)
+	s.loads = sqldb.NewBatch(loadsPerBatch, loadsPerBatch, loadsAbreast, s.loadTogether)
 	return s
 }

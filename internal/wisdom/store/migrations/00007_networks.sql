@@ -39,6 +39,7 @@ CREATE TABLE participants (
     updated_us   BIGINT  NOT NULL
 );
 CREATE UNIQUE INDEX participants_by_position ON participants (network_id, position);
+CREATE INDEX participants_present ON participants (network_id, position) WHERE status <> 'removed';
 CREATE UNIQUE INDEX participants_agents ON participants (network_id, agent_id) WHERE agent_id IS NOT NULL AND status = 'active';
 CREATE INDEX participants_by_key ON participants (secret_key, id);
 
@@ -89,7 +90,8 @@ CREATE TABLE delivery_lanes (
     recipient_id TEXT    NOT NULL PRIMARY KEY,
     network_id   TEXT    NOT NULL,
     owner_id     TEXT    NOT NULL,
-    revision     BIGINT  NOT NULL,           -- grows with whatever asks for a new look
+    revision     BIGINT  NOT NULL,           -- grows with whatever asks for a new look at once
+    posts        BIGINT  NOT NULL DEFAULT 0, -- grows with every new delivery: a wait goes on, but who found nothing looks again
     due_us       BIGINT  NOT NULL,           -- to be claimed from then on; of a claimed one the end of its lease; the largest number: never
     claim        TEXT    NOT NULL,           -- of the worker that has it; empty: nobody has it
     failing      BOOLEAN NOT NULL            -- the last attempt failed

@@ -206,6 +206,7 @@ type DeliveryLane struct {
 	NetworkID   string
 	OwnerID     string
 	Revision    int64
+	Posts       int64
 	DueUs       int64
 	Claim       string
 	Failing     bool
