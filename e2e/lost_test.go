@@ -44,8 +44,9 @@ type flood struct {
 	t         *testing.T
 	s         *stack
 	begin     func(n int) *process
-	lobby     *room // most of the receivers are here
-	doomed    *room // deleted on the way, with every fifth receiver
+	live      []*process // at the addresses of s
+	lobby     *room      // most of the receivers are here
+	doomed    *room      // deleted on the way, with every fifth receiver
 	receivers []*receiver
 	canary    *canary // where a receiver redirects to
 	accepted  atomic.Int64
@@ -85,8 +86,9 @@ func nothingIsLost(t *testing.T, database string, processes int) {
 	}
 	for n := range processes {
 		addrs[n] = freeAddr(t)
-		f.s.wisdoms = append(f.s.wisdoms, f.begin(n))
+		f.live = append(f.live, f.begin(n))
 	}
+	f.s.wisdoms = append(f.s.wisdoms, f.live...) // for their addresses, which stay
 	hooks := httptest.NewServer(http.HandlerFunc(f.receive))
 	t.Cleanup(hooks.Close)
 	ada := signUp(t, f.s)
@@ -167,9 +169,9 @@ func (f *flood) killAndRemove(removals *sync.WaitGroup) {
 			})
 		}
 		time.Sleep(rand.N(20 * time.Millisecond))
-		victim := k % len(f.s.wisdoms)
-		f.s.wisdoms[victim].kill()
-		f.begin(victim) // at the same address
+		victim := k % len(f.live)
+		f.live[victim].kill()
+		f.live[victim] = f.begin(victim)
 	}
 }
 
@@ -258,18 +260,19 @@ func (r *receiver) take(t *testing.T, header http.Header, body []byte, at time.T
 // returns all that was said there.
 func (f *flood) drain() map[string]networkMessage {
 	rows := map[string]networkMessage{}
-	before, since := -1, time.Now()
+	done, before, since := 0, -1, time.Now() // the first ones that have ended; pending at the last look, and since when
 	for {
+		list := f.lobby.messagesFrom(f.t, done)
 		pending := map[string]int{} // by recipient
-		for _, m := range f.lobby.messages(f.t) {
+		n := 0
+		for _, m := range list {
 			rows[m.ID] = m
 			if m.Status == "pending" {
 				pending[m.Recipient]++
+				n++
+			} else if n == 0 {
+				done++
 			}
-		}
-		n := 0
-		for _, waiting := range pending {
-			n += waiting
 		}
 		if n == 0 {
 			break

@@ -87,6 +87,10 @@ func start(t *testing.T, url, probe string, env []string, args ...string) *proce
 	if err != nil {
 		t.Fatal(err)
 	}
+	if conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://")); err == nil {
+		conn.Close()
+		t.Fatalf("somebody else answers at %s", url)
+	}
 	p := &process{t: t, cmd: exec.Command(path, args...), url: url, log: &lockedBuffer{}, done: make(chan struct{})}
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log

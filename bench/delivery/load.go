@@ -16,8 +16,8 @@ import (
 const (
 	senders = 64
 	// outstanding is how many messages may be accepted and not delivered yet while the
-	// driver goes on: what is sustained, not what is taken in.
-	outstanding = 2048
+	// driver goes on: what is sustained, not what is taken in. Five for each receiver.
+	outstanding = 5 * receivers
 	patience    = 60 * time.Second // until all are delivered
 )
 

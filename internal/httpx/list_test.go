@@ -26,11 +26,11 @@ type large struct {
 }
 
 // listServer answers at /list what list returns, and at /whole the same buffered.
-func listServer(t *testing.T, list func() Reply, whole []large) *httptest.Server {
+func listServer(t *testing.T, list func() Reply, whole any) *httptest.Server {
 	t.Helper()
 	s, err := New(Options{Service: "test", Guard: &testGuard{}, Now: clock.System, Log: slog.New(slog.DiscardHandler), Routes: []Route{
 		Get("/list", User, func(context.Context, principal.Principal, *struct{}) (Reply, error) { return list(), nil }),
-		Get("/whole", User, func(context.Context, principal.Principal, *struct{}) ([]large, error) { return whole, nil }),
+		Get("/whole", User, func(context.Context, principal.Principal, *struct{}) (Reply, error) { return Reply{JSON: whole}, nil }),
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -38,6 +38,14 @@ func listServer(t *testing.T, list func() Reply, whole []large) *httptest.Server
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	return server
+}
+
+// framed has a list as its last member.
+type framed struct {
+	Title string `json:"title"`
+	Inner struct {
+		Rows []large `json:"rows"`
+	} `json:"inner"`
 }
 
 const asAda = " HTTP/1.1\r\nHost: x\r\nX-Test-User: ada\r\nX-Request-Id: r\r\n"
@@ -54,27 +62,48 @@ func TestAListIsAnsweredAsIfItWereBuffered(t *testing.T) {
 				whole = append(whole, all[i])
 			}
 		}
-		server := listServer(t, func() Reply {
-			return List(rows, func(_ context.Context, i int) (large, error) {
-				if gone[i] == 'x' {
-					return large{}, fault.Missing("row")
-				}
-				return all[i], nil
-			})
-		}, whole)
-		var got [2]string
-		for n, path := range []string{"/list", "/whole"} {
-			response, body := fetch(t, server, path)
-			header := response.Header.Clone()
-			for _, varies := range []string{"Date", "X-Request-Id", "X-Response-Time-Ms", "Content-Length"} {
-				header.Del(varies)
+		element := func(_ context.Context, i int) (large, error) {
+			if gone[i] == 'x' {
+				return large{}, fault.Missing("row")
 			}
-			var text strings.Builder
-			_ = header.Write(&text)
-			got[n] = response.Status + "\n" + text.String() + "\n" + body
+			return all[i], nil
 		}
-		if got[0] != got[1] {
-			t.Errorf("%s: streamed and buffered answers differ: %d and %d bytes:\n%.300s\n%.300s", name, len(got[0]), len(got[1]), got[0], got[1])
+		sameAnswer(t, name, listServer(t, func() Reply { return List(rows, element) }, whole))
+		around := framed{Title: `a "[]}" []`}
+		inside := around
+		inside.Inner.Rows = whole
+		sameAnswer(t, name+", in an object", listServer(t, func() Reply { return ListIn(around, rows, element) }, inside))
+	}
+}
+
+// sameAnswer compares what the server of a list streams and buffers.
+func sameAnswer(t *testing.T, name string, server *httptest.Server) {
+	t.Helper()
+	var got [2]string
+	for n, path := range []string{"/list", "/whole"} {
+		response, body := fetch(t, server, path)
+		header := response.Header.Clone()
+		for _, varies := range []string{"Date", "X-Request-Id", "X-Response-Time-Ms", "Content-Length"} {
+			header.Del(varies)
+		}
+		var text strings.Builder
+		_ = header.Write(&text)
+		got[n] = response.Status + "\n" + text.String() + "\n" + body
+	}
+	if got[0] != got[1] {
+		t.Errorf("%s: streamed and buffered answers differ: %d and %d bytes:\n%.300s\n%.300s", name, len(got[0]), len(got[1]), got[0], got[1])
+	}
+}
+
+func TestAListHasAPlaceInItsObject(t *testing.T) {
+	full := framed{}
+	full.Inner.Rows = []large{{}}
+	for name, frame := range map[string]any{"rows are there": full, "no object": 1, "in the middle": struct {
+		Rows []large `json:"rows"`
+		Last string  `json:"last"`
+	}{Last: "[]"}} {
+		if head, tail, err := cut(frame); err == nil {
+			t.Errorf("%s: %s and %s", name, head, tail)
 		}
 	}
 }

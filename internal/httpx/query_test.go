@@ -63,6 +63,9 @@ func TestOnlyWhatIsBrokenIsLoggedAsAnError(t *testing.T) {
 		{fmt.Errorf("ask: %w", fault.New(fault.Unavailable, "platform_halted", "halted")), "WARN"},
 		{fault.New(fault.Unavailable, "overloaded", "busy").Because(errors.New("deadlock")), "ERROR"},
 		{fault.New(fault.Unavailable, "not_ready", "no database"), "ERROR"},
+		{fault.New(fault.Upstream, "target_unreachable", "no").Because(errors.New("connection refused")), "WARN"},
+		{fault.New(fault.Timeout, "call_timeout", "no").Because(errors.New("deadline")), "WARN"},
+		{fault.New(fault.Upstream, "entity_host_error", "no").Because(errors.New("connection refused")), "ERROR"},
 		{errors.New("nil map"), "ERROR"},
 	} {
 		var log bytes.Buffer

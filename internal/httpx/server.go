@@ -393,6 +393,8 @@ func (x *exchange) log(pattern string, elapsed time.Duration) {
 	case x.status < 500:
 	case f != nil && f.Kind == fault.Unavailable && f.Code != "not_ready" && f.Unwrap() == nil:
 		level = slog.LevelWarn // nothing is broken: halted by an administrator, shedding load
+	case f != nil && (f.Code == api.CodeTargetUnreachable || f.Code == api.CodeCallTimeout):
+		level = slog.LevelWarn // the receiver is one that a user has named
 	default:
 		level = slog.LevelError
 	}

@@ -207,6 +207,27 @@ func TestACallbackIsAMessageOfItsParticipant(t *testing.T) {
 	})
 }
 
+// A reply URL is a credential that an owner has given out: it ends with the account.
+func TestTheReplyURLsOfADeactivatedOwnerAreUseless(t *testing.T) {
+	c := newClub(t, testkit.SQLite(t))
+	root, ada, bob := c.administrator(), c.signUp("ada"), c.signUp("bob")
+	hers, his := c.network(ada, ""), c.network(bob, "")
+	spoke, other := c.join(ada, hers, ""), c.join(bob, his, "")
+	for _, step := range []struct {
+		active string
+		want   int
+	}{{"true", 200}, {"false", 404}, {"true", 200}} {
+		c.want(200, "PATCH", "/admin/users/"+ada.id, `{"is_active":`+step.active+`}`, root.bearer())
+		c.want(step.want, "POST", replyURL(hers, spoke), `{"content":"x"}`, nil)
+		c.want(200, "POST", replyURL(his, other), `{"content":"x"}`, nil)
+	}
+	c.want(200, "PATCH", "/admin/users/"+ada.id, `{"is_active":false}`, root.bearer())
+	unknown := c.want(404, "POST", replyURL(unknownID, spoke), `{"content":"x"}`, nil)
+	if got := c.want(404, "POST", replyURL(hers, spoke), `{"content":"x"}`, nil); shape(got) != shape(unknown) {
+		t.Errorf("got %s, want what an unknown network answers: %s", got.body, unknown.body)
+	}
+}
+
 // Contract §6.7: the checks of a callback in their order, over every state of platform,
 // participant, network, recipient and of what it replies to. No topology binds it.
 func TestACallbackIsCheckedInTheOrderOfTheContract(t *testing.T) {

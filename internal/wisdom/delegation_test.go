@@ -54,7 +54,9 @@ type variant struct {
 	header http.Header
 }
 
-// The walk: every route × service key × X-On-Behalf-Of × own credential.
+// The walk: routes × service key × X-On-Behalf-Of × own credential. The first route of each
+// class and method sees the whole product, the others every key with a good target and
+// every target with the right key.
 func TestDelegationWalk(t *testing.T) {
 	w := newWorld(t, nil)
 	ada, bob, gone := w.signUp("ada"), w.signUp("bob"), w.signUp("gone")
@@ -82,11 +84,18 @@ func TestDelegationWalk(t *testing.T) {
 		{"invalid JWT", http.Header{"Authorization": {"Bearer " + ada.token + "x"}}},
 	}
 	requests, accepted, refused := 0, 0, 0
+	walked := map[string]bool{}
 	body := `{"name":"a","description":"b","endpoint":"https://a.example.org/"}`
 	for _, route := range w.service.edge.Routes() {
 		path := samplePath(route.Pattern)
+		class := route.Method + " " + route.Access.String()
+		whole := !walked[class]
+		walked[class] = true
 		for _, key := range keys {
 			for _, target := range targets {
+				if !whole && key.name != "right" && target.name != "good" {
+					continue
+				}
 				for _, own := range owns {
 					// The own credential replaces nothing: the same header twice is a
 					// repeated header.

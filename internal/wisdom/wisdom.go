@@ -218,7 +218,7 @@ func (s *Service) newNetworks(urls *egress.Policy, c counters) (*network.Service
 	if err != nil {
 		return nil, err
 	}
-	networks := network.New(network.Config{Store: store.Networks{Store: s.store}, Agents: s.callees, Platform: s.platform, URLs: urls,
+	networks := network.New(network.Config{Store: store.Networks{Store: s.store}, Agents: s.callees, Owners: s.auth.Authenticator(), Platform: s.platform, URLs: urls,
 		Sender: networkSender{s.outbound, s.deps.Now}, A2A: networkA2A{broker.NewA2A(agentSender{s.outbound})}, Host: s.host,
 		Keys: keys, Callbacks: s.cfg.CallbackKey(), BaseURL: s.cfg.BaseURL, Now: s.deps.Now, Log: s.deps.Log,
 		MaxParticipants: s.cfg.NetworkMaxParticipants, CallTimeout: s.cfg.NetworkCallTimeout, Attempts: s.cfg.NetworkDeliveryMaxAttempts,
@@ -307,16 +307,19 @@ func (s *Service) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// lastWrites is the part of the grace period that is left for invocations to be recorded
-// as cut off.
+// lastWrites is the part of the grace period that is left for invocations and calls to be
+// recorded as cut off.
 const lastWrites = 3 * time.Second
 
 // Drain makes Ready answer false from now on, and begins the grace period of the
-// invocations that are under way. It does not wait.
+// invocations and calls that are under way. It does not wait.
 func (s *Service) Drain() {
 	s.draining.Store(true)
 	grace := s.cfg.ShutdownGrace
-	time.AfterFunc(max(grace-lastWrites, grace/2), s.api.Broker.Service.Cut)
+	time.AfterFunc(max(grace-lastWrites, grace/2), func() {
+		s.api.Broker.Service.Cut()
+		s.api.Network.Service.Cut()
+	})
 }
 
 // Close closes the connections to the host and the database.

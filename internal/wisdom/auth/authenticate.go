@@ -108,6 +108,28 @@ func repeated() *fault.Error {
 	return fault.New(fault.BadRequest, "duplicate_credentials", "A credential header occurs more than once")
 }
 
+// Active tells whether what a user has given out, and what names no other credential, still
+// holds: fault.NotFound if there is no such user, or the user was deactivated. At most a
+// second late.
+func (a *Authenticator) Active(ctx context.Context, user id.User) error {
+	e, err := a.active(ctx, user)
+	if err == nil && e.who.User == "" {
+		err = fault.Missing("User")
+	}
+	return err
+}
+
+// active finds a user to act for; who is zero for one who is unknown or inactive.
+func (a *Authenticator) active(ctx context.Context, user id.User) (*entry, error) {
+	return a.cache.get(ctx, cacheKey{kindUser, sha256.Sum256([]byte(user))}, func(ctx context.Context) (*entry, error) {
+		st, err := a.store.UserStanding(ctx, user)
+		if err != nil || !st.Active {
+			return &entry{owner: user}, absent(err)
+		}
+		return &entry{owner: user, who: principal.Principal{User: user, Via: principal.Delegation}}, nil
+	})
+}
+
 // delegate is the service path (contract §2.3), in the order of its table.
 func (a *Authenticator) delegate(ctx context.Context, c identity.Credentials) (principal.Principal, error) {
 	none := principal.Principal{}
@@ -131,13 +153,7 @@ func (a *Authenticator) delegate(ctx context.Context, c identity.Credentials) (p
 	if !ok {
 		return none, fault.New(fault.BadRequest, "on_behalf_of_invalid", "X-On-Behalf-Of must be a user's UUID")
 	}
-	e, err := a.cache.get(ctx, cacheKey{kindUser, sha256.Sum256([]byte(user))}, func(ctx context.Context) (*entry, error) {
-		st, err := a.store.UserStanding(ctx, user)
-		if err != nil || !st.Active {
-			return &entry{owner: user}, absent(err)
-		}
-		return &entry{owner: user, who: principal.Principal{User: user, Via: principal.Delegation}}, nil
-	})
+	e, err := a.active(ctx, user)
 	if err != nil {
 		return none, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/principal"
+	"github.com/IntunoAI/intuno-go/internal/underway"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/registry"
 )
 
@@ -42,11 +43,16 @@ type Config struct {
 	Ended func(kind string, code Code)
 }
 
+// mostAtOnce is how many calls of one agent this process has under way. The others wait
+// for one of them to end, within their own deadline: an agent that hangs must not use up
+// the connections to a host on which others live too.
+const mostAtOnce = 128
+
 // Service is the broker. It is safe for concurrent use.
 type Service struct {
 	config   Config
-	underway *underway
-	slots    *slots
+	underway underway.Calls
+	slots    *underway.Slots[id.Agent]
 }
 
 // New returns a Service.
@@ -55,7 +61,7 @@ func New(c Config) *Service {
 	if c.Jitter == nil {
 		c.Jitter = rand.Float64
 	}
-	return &Service{c, &underway{calls: map[id.Invocation]context.CancelCauseFunc{}}, &slots{agents: map[id.Agent]*slot{}}}
+	return &Service{config: c, slots: underway.NewSlots[id.Agent](mostAtOnce)}
 }
 
 // Invoke calls an agent for p's user and returns what came of it: refusals and failures
@@ -236,6 +242,11 @@ func (s *Service) open(ctx context.Context, a *attempt) (Code, error) {
 	return "", nil
 }
 
+// Cut ends every call that is under way, and those that begin from now on, as if its time
+// were over: the process is about to stop, and their callers and the log shall still hear
+// of it. It does not wait.
+func (s *Service) Cut() { s.underway.Cut() }
+
 // target picks how the agent is reached.
 func (s *Service) target(a *attempt, stream bool) Target {
 	switch {
@@ -257,12 +268,12 @@ func (s *Service) run(ctx context.Context, a attempt, t Target, emit func([]byte
 	if emit == nil {
 		timeout = min(cmp.Or(a.limits.Timeout, s.config.Timeout), s.config.Timeout)
 	}
-	noted, leave := s.underway.enter(ctx, a.id)
+	noted, leave := s.underway.Enter(ctx)
 	defer leave()
 	calling, cancel := context.WithTimeout(noted, timeout)
 	defer cancel()
 	reply, result, counts := s.send(calling, &a, t, emit, timeout)
-	if !result.Success && errors.Is(context.Cause(calling), errCut) {
+	if !result.Success && errors.Is(context.Cause(calling), underway.ErrCut) {
 		reply, result = Reply{}, failure(AgentTimeout)
 	}
 	result.Latency = s.config.Now().Sub(a.began)
@@ -274,7 +285,7 @@ func (s *Service) run(ctx context.Context, a attempt, t Target, emit func([]byte
 func (s *Service) send(ctx context.Context, a *attempt, t Target, emit func([]byte) error, timeout time.Duration) (reply Reply, result Result, counts bool) {
 	c := Call{ID: a.id, RequestID: a.p.Request, Caller: a.p.User, Depth: a.p.Depth + 1, Agent: a.agent.Agent, Credential: a.agent.Credential,
 		Input: a.r.Input, Stream: emit != nil, Context: a.thread.Context}
-	release, free := s.slots.take(ctx, c.Agent.ID)
+	release, free := s.slots.Take(ctx, c.Agent.ID)
 	if !free {
 		return Reply{}, resultOf(Reply{}, ctx.Err()), false
 	}

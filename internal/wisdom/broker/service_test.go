@@ -609,55 +609,8 @@ func TestACallThatIsCutOffIsAnsweredAndRecorded(t *testing.T) {
 					t.Errorf("stream %t, call %d: closed %+v", stream, i, e)
 				}
 			}
-			if n := len(service.underway.calls); n != 0 {
-				t.Errorf("%d calls are still noted", n)
-			}
 		})
 	}
-}
-
-func TestAnAgentThatHangsTakesNoMoreThanItsSlots(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var u slots
-		u.agents = map[id.Agent]*slot{}
-		var releases []func()
-		for range mostAtOnce {
-			release, ok := u.take(t.Context(), "dead")
-			if !ok {
-				t.Fatal("no slot although there are some")
-			}
-			releases = append(releases, release)
-		}
-		limited, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, ok := u.take(limited, "dead"); ok {
-			t.Error("one slot too many")
-		}
-		if release, ok := u.take(t.Context(), "other"); !ok {
-			t.Error("another agent waits for the dead one")
-		} else {
-			release()
-		}
-		waited := make(chan bool)
-		go func() {
-			release, ok := u.take(t.Context(), "dead")
-			if ok {
-				release()
-			}
-			waited <- ok
-		}()
-		synctest.Wait()
-		releases[0]()
-		if !<-waited {
-			t.Error("who waits gets no slot that becomes free")
-		}
-		for _, release := range releases[1:] {
-			release()
-		}
-		if len(u.agents) != 0 {
-			t.Errorf("%d agents are remembered", len(u.agents))
-		}
-	})
 }
 
 func TestOneThatFindsNoSlotInTimeIsATimeoutOfTheAgent(t *testing.T) {
@@ -665,7 +618,7 @@ func TestOneThatFindsNoSlotInTimeIsATimeoutOfTheAgent(t *testing.T) {
 		s, p, r := newScene()
 		service := s.service()
 		for range mostAtOnce {
-			if _, ok := service.slots.take(t.Context(), s.agent.ID); !ok {
+			if _, ok := service.slots.Take(t.Context(), s.agent.ID); !ok {
 				t.Fatal("no slot")
 			}
 		}

@@ -50,7 +50,7 @@ type inboxInput struct {
 
 func (h *Network) inbox(ctx context.Context, p principal.Principal, in *inboxInput) (httpx.Reply, error) {
 	found, err := h.Service.Inbox(ctx, p, id.Network(in.ID), id.Participant(in.Participant), textOf(in.Channel), in.Limit)
-	return listMessages(found), err
+	return h.listed(p, found), err
 }
 
 type acknowledgeInput struct {
@@ -85,7 +85,7 @@ type networkMessagesInput struct {
 func (h *Network) messages(ctx context.Context, p principal.Principal, in *networkMessagesInput) (httpx.Reply, error) {
 	found, err := h.Service.Messages(ctx, p, id.Network(in.ID), network.MessageQuery{Channel: textOf(in.Channel), Participant: id.Participant(in.Participant),
 		Before: id.NetworkMessage(in.Before), After: id.NetworkMessage(in.After), Descending: in.Order == "desc", Limit: in.Limit, Offset: in.Offset})
-	return listMessages(found), err
+	return h.listed(p, found), err
 }
 
 type contextInput struct {
@@ -93,13 +93,15 @@ type contextInput struct {
 	Limit int    `query:"limit" minimum:"1" maximum:"200" default:"50"`
 }
 
-func (h *Network) context(ctx context.Context, p principal.Principal, in *contextInput) (api.NetworkContext, error) {
+func (h *Network) context(ctx context.Context, p principal.Principal, in *contextInput) (httpx.Reply, error) {
 	found, err := h.Service.Context(ctx, p, id.Network(in.ID), in.Limit)
-	shown := api.NetworkContext{NetworkID: in.ID, Entries: make([]api.ContextEntry, len(found))}
-	for i, e := range found {
-		shown.Entries[i] = toContextEntry(e)
+	shown := api.NetworkContext{NetworkID: in.ID}
+	entries, entry := showRows(h, p, found, func(e *network.Entry) *network.Message { return &e.Message }, toContextEntry)
+	if entry != nil {
+		return httpx.ListIn(shown, found, entry), err
 	}
-	return shown, err
+	shown.Entries = entries
+	return httpx.Reply{JSON: shown}, err
 }
 
 type deadLettersInput struct {
@@ -110,7 +112,11 @@ type deadLettersInput struct {
 
 func (h *Network) deadLetters(ctx context.Context, p principal.Principal, in *deadLettersInput) (httpx.Reply, error) {
 	found, err := h.Service.DeadLetters(ctx, p, id.Network(in.ID), in.Limit, in.Offset)
-	return listRows(found, toDeadLetter, func(l network.DeadLetter) int { return size(l.Message) }), err
+	letters, letter := showRows(h, p, found, func(l *network.DeadLetter) *network.Message { return &l.Message }, toDeadLetter)
+	if letter != nil {
+		return httpx.List(found, letter), err
+	}
+	return httpx.Reply{JSON: letters}, err
 }
 
 type replayInput struct {

@@ -36,7 +36,7 @@ func (h *Network) routes() []httpx.Route {
 		httpx.Get("/networks/{id}/inbox/{pid}", httpx.Delegable, h.inbox, httpx.Returns[[]api.NetworkMessage](), httpx.Doc("List what a participant has not acknowledged, oldest first")),
 		httpx.Post("/networks/{id}/messages/ack", httpx.Delegable, h.acknowledge, httpx.Doc("Acknowledge messages: they are read, and are not delivered any more")),
 		httpx.Get("/networks/{id}/messages", httpx.Delegable, h.messages, httpx.Returns[[]api.NetworkMessage](), httpx.Doc("List what was said")),
-		httpx.Get("/networks/{id}/context", httpx.Delegable, h.context, httpx.Doc("Read the last things said, in order")),
+		httpx.Get("/networks/{id}/context", httpx.Delegable, h.context, httpx.Returns[api.NetworkContext](), httpx.Doc("Read the last things said, in order")),
 		httpx.Get("/networks/{id}/dead-letters", httpx.Delegable, h.deadLetters, httpx.Returns[[]api.DeadLetter](), httpx.Doc("List the messages whose delivery was given up, last failure first")),
 		httpx.Post("/networks/{id}/dead-letters/{message_id}/replay", httpx.Delegable, h.replay, httpx.Status(http.StatusAccepted), httpx.Doc("Try again to deliver a message that was given up")),
 

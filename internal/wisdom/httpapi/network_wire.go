@@ -6,6 +6,7 @@ import (
 	"github.com/IntunoAI/intuno-go/api"
 	"github.com/IntunoAI/intuno-go/internal/httpx"
 	"github.com/IntunoAI/intuno-go/internal/id"
+	"github.com/IntunoAI/intuno-go/internal/principal"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/network"
 )
 
@@ -55,31 +56,41 @@ func toDeadLetter(l network.DeadLetter) api.DeadLetter {
 	return shown
 }
 
-func listMessages(found []network.Message) httpx.Reply {
-	return listRows(found, toNetworkMessage, size)
+// listed answers messages as the service lists them to p.
+func (h *Network) listed(p principal.Principal, found []network.Message) httpx.Reply {
+	messages, message := showRows(h, p, found, func(m *network.Message) *network.Message { return m }, toNetworkMessage)
+	if message != nil {
+		return httpx.List(found, message)
+	}
+	return httpx.Reply{JSON: messages}
 }
-
-// size is about how many bytes a message has on the wire.
-func size(m network.Message) int { return len(m.Content) + 2*len(m.Metadata) + 512 }
 
 // maxWhole is from how many bytes on a list is encoded row by row: its rows are in memory
 // once, and its JSON shall not be there beside them.
 const maxWhole = 1 << 20
 
-// listRows answers rows in the wire form that show gives them.
-func listRows[R, T any](rows []R, show func(R) T, size func(R) int) httpx.Reply {
-	total := 0
-	for _, row := range rows {
-		total += size(row)
+// showRows gives rows the wire form of show; or, if they are too large to be held all at
+// once, what does that for one of them, completed, when it is its turn (httpx.List). said is
+// the message in a row.
+func showRows[R, T any](h *Network, p principal.Principal, rows []R, said func(*R) *network.Message, show func(R) T) ([]T, func(context.Context, R) (T, error)) {
+	total, large := 0, false
+	for i := range rows {
+		m := said(&rows[i])
+		total += len(m.Content) + 2*len(m.Metadata) + 512 // about what it has on the wire
+		large = large || m.Large
 	}
-	if total > maxWhole {
-		return httpx.List(rows, func(_ context.Context, row R) (T, error) { return show(row), nil })
+	if large || total > maxWhole {
+		return nil, func(ctx context.Context, row R) (T, error) {
+			m, err := h.Service.Whole(ctx, p, *said(&row))
+			*said(&row) = m
+			return show(row), err
+		}
 	}
 	list := make([]T, len(rows))
 	for i, row := range rows {
 		list[i] = show(row)
 	}
-	return httpx.Reply{JSON: list}
+	return list, nil
 }
 
 // textOf is "" for what was not said.

@@ -67,6 +67,7 @@ type Networks interface {
 	Join(ctx context.Context, p principal.Principal, in id.Network, n network.NewParticipant) (network.Participant, secret.String, error)
 	Send(ctx context.Context, p principal.Principal, in id.Network, s network.Saying) (network.Message, error)
 	Context(ctx context.Context, p principal.Principal, in id.Network, limit int) ([]network.Entry, error)
+	Whole(ctx context.Context, p principal.Principal, m network.Message) (network.Message, error)
 }
 
 // Config is what an API works with.

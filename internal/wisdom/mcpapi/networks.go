@@ -107,6 +107,12 @@ func networkContext(ctx context.Context, a *API, p principal.Principal, in *argu
 	}
 	answer, size := window{NetworkID: string(inside), Entries: make([]jsontext.Value, 0, len(list))}, 0
 	for i, e := range slices.Backward(list) { // what does not fit are the oldest
+		if e.Message, err = a.c.Networks.Whole(ctx, p, e.Message); fault.Is(err, fault.NotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
 		text, err := httpx.JSON(httpapi.ContextEntry(e))
 		if err != nil {
 			return nil, fmt.Errorf("encode an entry of a context: %w", err)

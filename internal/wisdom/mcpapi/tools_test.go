@@ -271,6 +271,43 @@ func TestNetworkToolsShowWhatTheRoutesShow(t *testing.T) {
 	}
 }
 
+func TestEntriesThatWereLeftOutAreReadFromTheLastOn(t *testing.T) {
+	list := make([]network.Entry, 10)
+	for i := range list {
+		list[i].Message = network.Message{ID: id.NetworkMessage(fmt.Sprint(i)), Large: i != 8}
+	}
+	for _, c := range []struct {
+		sentence string
+		content  int
+		missing  id.NetworkMessage
+		err      error
+		read     string
+		want     string // all of an error, or part of the text
+	}{
+		{"what fits is told", 1, "", nil, "976543210", `"content":"x","message_id":"9"`},
+		{"what does not fit is not read", 1 << 20, "", nil, "976543210"[:8], `{"error":"these entries are larger than 8388608 bytes: ask for fewer, with a limit of at most 8"}`},
+		{"what is gone is left out", 1, "9", nil, "976543210", `"content":"","message_id":"8","timestamp":-62135596800.000000}]}`},
+		{"a broken store is an error", 1, "", errStore, "9", `{"error":"Internal error"}`},
+	} {
+		read := ""
+		r := &rules{entries: list, complete: func(m network.Message) (network.Message, error) {
+			if !m.Large {
+				return m, nil
+			}
+			read += string(m.ID)
+			if m.ID == c.missing {
+				return network.Message{}, fault.Missing("Message")
+			}
+			m.Content = strings.Repeat("x", c.content)
+			return m, c.err
+		}}
+		text, isError := call(t, newEdge(t, r, io.Discard), "get_network_context", `{"network_id":"`+someUUID+`"}`)
+		if isError != strings.HasPrefix(c.want, `{"error"`) || read != c.read || !strings.Contains(text, c.want) || isError && text != c.want {
+			t.Errorf("%s: isError %v after reading %s: %.200s", c.sentence, isError, read, text)
+		}
+	}
+}
+
 func TestListsShowTheSummaryOfAgents(t *testing.T) {
 	r := &rules{agents: []registry.Agent{
 		{ID: "secret-id", Slug: "bare-1", Name: "Bare", Description: "d", AuthType: "public"},

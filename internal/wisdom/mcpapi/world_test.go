@@ -46,6 +46,7 @@ type rules struct {
 	agents   []registry.Agent
 	messages []conversation.Message
 	whole    func(m conversation.Message) (conversation.Message, error) // nil: as listed
+	complete func(m network.Message) (network.Message, error)           // the same
 	result   broker.Result
 	err      error         // of everything
 	boom     any           // panics with it
@@ -107,6 +108,13 @@ func (r *rules) Send(_ context.Context, _ principal.Principal, in id.Network, s 
 
 func (r *rules) Context(_ context.Context, _ principal.Principal, in id.Network, limit int) ([]network.Entry, error) {
 	return r.entries, r.note(func() { r.inside, r.limit = in, limit })
+}
+
+func (r *rules) Whole(_ context.Context, _ principal.Principal, m network.Message) (network.Message, error) {
+	if r.complete == nil {
+		return m, nil
+	}
+	return r.complete(m)
 }
 
 // said is rules as Conversations, whose List is another one.

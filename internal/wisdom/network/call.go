@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/principal"
+	"github.com/IntunoAI/intuno-go/internal/underway"
 )
 
 const (
@@ -106,15 +106,30 @@ func (s *Service) callee(ctx context.Context, recipient *Participant) (target, e
 // attempt is the one attempt of a call.
 func (s *Service) attempt(ctx context.Context, t target, c parcel) sent {
 	end, _ := ctx.Deadline()
+	ctx, left := s.underway.Enter(ctx)
+	defer left()
 	ctx, cancel := context.WithDeadline(ctx, end.Add(-min(callMargin, s.config.CallTimeout/5)))
 	defer cancel()
-	leave, ok := s.calls.enter(ctx, c.Recipient)
+	release, ok := s.slots.Take(ctx, c.Recipient)
 	if !ok {
 		return sent{err: ErrDeadline} // nobody was asked: nothing to be logged
 	}
-	defer leave()
-	return s.send(ctx, t, c)
+	defer release()
+	r := s.send(ctx, t, c)
+	if !r.ok() && errors.Is(context.Cause(ctx), underway.ErrCut) {
+		r.Answer, r.err = Answer{}, ErrDeadline
+		if r.log != nil { // it says nothing about the agent
+			f := r.fail()
+			r.log.Status, r.log.Code, r.log.Reached = f.status, f.code, false
+		}
+	}
+	return r
 }
+
+// Cut ends every call that is under way, and those that begin from now on, as if its time
+// were over: the process is about to stop, and their callers and the log shall still hear
+// of it. It does not wait.
+func (s *Service) Cut() { s.underway.Cut() }
 
 // callFailed records that nothing usable came back. What cannot be recorded now has
 // failed when its time is over.
@@ -210,45 +225,4 @@ func storable(text string) string {
 		n++
 	}
 	return text
-}
-
-// slots are the calls under way, by who is called. The zero value is ready.
-type slots struct {
-	mu     sync.Mutex
-	callee map[id.Participant]*slot
-}
-
-type slot struct {
-	taken chan struct{} // holds one token for each call
-	users int           // calls that are under way or wait
-}
-
-// enter waits until fewer than callsAtOnce calls of who are under way. leave must be
-// called. False: ctx ended first.
-func (t *slots) enter(ctx context.Context, who id.Participant) (leave func(), ok bool) {
-	t.mu.Lock()
-	if t.callee == nil {
-		t.callee = map[id.Participant]*slot{}
-	}
-	of := t.callee[who]
-	if of == nil {
-		of = &slot{taken: make(chan struct{}, callsAtOnce)}
-		t.callee[who] = of
-	}
-	of.users++
-	t.mu.Unlock()
-	forget := func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if of.users--; of.users == 0 {
-			delete(t.callee, who)
-		}
-	}
-	select {
-	case of.taken <- struct{}{}:
-		return func() { <-of.taken; forget() }, true
-	case <-ctx.Done():
-		forget()
-		return nil, false
-	}
 }

@@ -157,6 +157,29 @@ func TestACallIsAnsweredInTime(t *testing.T) {
 	}
 }
 
+func TestACallThatIsCutOffIsAnsweredAndRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, p, say := newRoom(t)
+		r.respond = func(ctx context.Context, _ Outgoing) (Answer, error) { <-ctx.Done(); return Answer{}, ctx.Err() }
+		link := r.links["agent of bob"]
+		link.Owner = "owner" // so that it is logged
+		r.links["agent of bob"] = link
+		s := r.service(t)
+		time.AfterFunc(2*time.Second, s.Cut)
+		for i, want := range []time.Duration{2 * time.Second, 0} { // the second begins after the cut
+			began := clock.System()
+			_, err := s.Call(t.Context(), p, "network", say)
+			wantCode(t, "cut off", err, "call_timeout")
+			if took := clock.System().Sub(began); took != want || len(r.failed) != i+1 {
+				t.Errorf("call %d: answered after %v, %d failed", i, took, len(r.failed))
+			}
+		}
+		if l := r.failLogs[0]; l == nil || l.Code != "agent_timeout" || l.Status != 408 || l.Reached || l.Success {
+			t.Errorf("got log %+v, want a timeout that does not count", l)
+		}
+	})
+}
+
 func TestAnAnswerIsKeptForACallerWhoLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, p, say := newRoom(t)
@@ -264,9 +287,6 @@ func TestCallsOfOneReceiverWaitForEachOther(t *testing.T) {
 		}
 		if len(r.failed) != callsAtOnce+10 {
 			t.Errorf("%d calls failed, want %d", len(r.failed), callsAtOnce+10)
-		}
-		if len(s.calls.callee) != 0 {
-			t.Errorf("%d receivers are remembered, want none", len(s.calls.callee))
 		}
 	})
 }

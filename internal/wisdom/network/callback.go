@@ -51,8 +51,8 @@ func (s *Service) Verify(network id.Network, who id.Participant, sig, exp string
 
 // Callback says something for the holder of a signed URL: p is what Verify returned
 // (contract §6.7). No topology binds it: that is how a spoke answers. Faults, in this
-// order: platform_halted (503), NotFound and participant_not_active (400) of the
-// participant, network_not_active (400), the same of the recipient, NotFound of what it
+// order: platform_halted (503), NotFound if the owner was deactivated, NotFound and
+// participant_not_active (400) of the participant, network_not_active (400), the same of the recipient, NotFound of what it
 // replies to, agent_disabled (403).
 func (s *Service) Callback(ctx context.Context, p principal.Principal, say Saying) (Message, error) {
 	if err := s.config.Platform.Running(ctx); err != nil {
@@ -62,7 +62,15 @@ func (s *Service) Callback(ctx context.Context, p principal.Principal, say Sayin
 	if err != nil {
 		return Message{}, err
 	}
+	if err := state.of(state.Owner); err != nil {
+		return Message{}, err
+	}
 	owner := state.Owner
+	// What is said is said for the owner: it ends with the account, as all else that the
+	// owner has given out.
+	if err := s.config.Owners.Active(ctx, owner); err != nil {
+		return Message{}, missing("Network", "find the owner of a network", err)
+	}
 	// What the holder of the URL does is done for the owner, whose it is.
 	actor := principal.Actor{Type: "user", ID: string(owner)}
 	say.Sender, say.Channel = p.Participant, cmp.Or(say.Channel, Push)

@@ -234,6 +234,20 @@ func (s *Service) Messages(ctx context.Context, p principal.Principal, network i
 	return list, nil
 }
 
+// Whole is a message of a list with what was left out there. All else is as it was listed:
+// what has become of the message since does not matter. Fault: NotFound, if it is gone.
+func (s *Service) Whole(ctx context.Context, p principal.Principal, m Message) (Message, error) {
+	if !m.Large {
+		return m, nil
+	}
+	found, err := s.config.Store.Message(ctx, p.User, m.Network, m.ID)
+	if err != nil {
+		return Message{}, missing("Message", "read a message", err)
+	}
+	m.Content, m.Metadata, m.Large = found.Content, found.Metadata, false
+	return m, nil
+}
+
 // Context lists the last things said, in order. Fault: NotFound.
 func (s *Service) Context(ctx context.Context, p principal.Principal, network id.Network, limit int) ([]Entry, error) {
 	if _, err := s.present(ctx, p.User, network); err != nil {

@@ -263,3 +263,37 @@ func TestAnErrorOfTheStoreIsNoRefusal(t *testing.T) {
 		}
 	}
 }
+
+// shelf has one message, and notes who asks for it.
+type shelf struct {
+	Store
+	found Message
+	err   error
+	asked string
+}
+
+func (s *shelf) Message(_ context.Context, owner id.User, n id.Network, m id.NetworkMessage) (Message, error) {
+	s.asked += fmt.Sprint(owner, " ", n, " ", m, ";")
+	return s.found, s.err
+}
+
+func TestWhatAListLeftOutIsReadByItsOwner(t *testing.T) {
+	p := principal.Principal{User: "owner"}
+	listed := Message{ID: "message", Network: "network", Seq: 3, Status: Pending, Large: true}
+	s := &shelf{found: Message{ID: "message", Network: "network", Seq: 3, Content: "long", Metadata: []byte(`{}`), Status: Read}}
+	service := New(Config{Store: s})
+	want := listed
+	want.Content, want.Metadata, want.Large = "long", []byte(`{}`), false
+	if got, err := service.Whole(t.Context(), p, listed); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) || s.asked != "owner network message;" {
+		t.Errorf("got %+v, %v after %s, want %+v: as it was listed", got, err, s.asked, want)
+	}
+	if got, err := service.Whole(t.Context(), p, want); err != nil || fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) || s.asked != "owner network message;" {
+		t.Errorf("what was not left out: got %+v, %v after %s", got, err, s.asked)
+	}
+	for _, err := range []error{fault.Missing("row"), errors.New("the database is gone")} {
+		s.err = err
+		if got, gotErr := service.Whole(t.Context(), p, listed); !errors.Is(gotErr, err) && !fault.Is(gotErr, fault.NotFound) || fault.Is(gotErr, fault.NotFound) != fault.Is(err, fault.NotFound) || got.ID != "" {
+			t.Errorf("%v: got %+v, %v", err, got, gotErr)
+		}
+	}
+}

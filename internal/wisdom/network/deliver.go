@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/queue"
 )
@@ -120,8 +121,12 @@ func (s *Service) every(ctx context.Context, d time.Duration, what string, do fu
 }
 
 // claim leases lanes that are due. Neither one owner nor those whose receivers fail take
-// all the room.
+// all the room. While the platform is halted none is leased: each would be given back as it
+// is, again and again.
 func (c *carrier) claim(ctx context.Context, room int) ([]*holding, error) {
+	if fault.HasCode(c.config.Platform.Running(ctx), "platform_halted") {
+		return nil, nil
+	}
 	now := c.config.Now()
 	q := Claim{Worker: c.worker, Now: now, Lease: now.Add(leaseTime), Limit: room}
 	c.mu.Lock()

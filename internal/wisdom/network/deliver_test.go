@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/IntunoAI/intuno-go/internal/clock"
+	"github.com/IntunoAI/intuno-go/internal/fault"
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/principal"
 )
@@ -263,6 +264,22 @@ func TestWhatAProcessClaimsIsBounded(t *testing.T) {
 	if got.Limit != 100 || got.Failing != 3 || len(got.Not) != 1 || got.Not[0] != "greedy" {
 		t.Errorf("got %+v", got)
 	}
+}
+
+func TestNothingIsClaimedWhileThePlatformIsHalted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, service := newScript(t, "hello")
+		s.halted = fault.New(fault.Unavailable, "platform_halted", "no")
+		stop := play(t, service)
+		defer stop()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.claims) > 0 || len(s.settled) > 0 {
+			t.Errorf("%d claims and %d settlements", len(s.claims), len(s.settled))
+		}
+	})
 }
 
 func TestALeaseThatWasRenewedEndsToo(t *testing.T) {

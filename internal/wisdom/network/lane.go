@@ -22,8 +22,8 @@ const (
 	turnJobs = 16
 	turnTime = time.Second
 
-	headJobs   = 2   // deliveries of one look: the next one, and whether there are more
-	doomedJobs = 256 // of a lane that is not delivered to any more, given up at once
+	headJobs   = 2  // deliveries of one look: the next one, and whether there are more
+	doomedJobs = 32 // of a lane that is not delivered to any more, given up at once: what a hundred lanes give up holds the writer for everybody
 
 	haltedWait   = 2 * time.Second  // before another look while the platform is halted
 	unsealedWait = 30 * time.Second // the same while the webhook secret of a recipient does not open

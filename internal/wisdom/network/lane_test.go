@@ -80,7 +80,7 @@ func (o *office) process() *network.Service {
 		o.keys, err = secret.NewKeyring(network.SecretPurpose, secret.New("0123456789abcdef0123456789abcdef"))
 		must(o.t, err)
 	}
-	return network.New(network.Config{Store: store.Networks{Store: o.rows}, Agents: o, Platform: o, URLs: o, Sender: o, Host: o, Keys: o.keys,
+	return network.New(network.Config{Store: store.Networks{Store: o.rows}, Agents: o, Owners: o, Platform: o, URLs: o, Sender: o, Host: o, Keys: o.keys,
 		Callbacks: secret.New("callback-key"), BaseURL: "https://api.example.org", Now: clock.System, Log: slog.New(slog.DiscardHandler), MaxParticipants: 1000,
 		Backoff: 10 * time.Millisecond, Poll: o.poll, AttemptTimeout: 5 * time.Second})
 }
@@ -100,6 +100,8 @@ func (o *office) run(processes ...*network.Service) {
 	o.stop = func() { cancel(); group.Wait() }
 	o.t.Cleanup(o.stop)
 }
+
+func (o *office) Active(context.Context, id.User) error { return nil }
 
 func (o *office) Running(context.Context) error {
 	o.mu.Lock()
@@ -516,7 +518,7 @@ func TestAnEntityAnswersOnceAndNotForEver(t *testing.T) {
 	t.Parallel()
 	onOffices(t, func(o *office) {
 		for _, name := range []string{"ada", "bob"} {
-			agent := id.New[id.Agent]()
+			agent := keepAgent(o.t, o.rows, o.owner.User)
 			o.links[agent] = network.Link{Known: true, Callee: registry.Callee{Agent: registry.Agent{ID: agent, Owner: o.owner.User, Active: true, HostedEntity: &name, AuthType: registry.AuthPublic}}}
 			o.joinAs(name, network.NewParticipant{Name: name, Agent: agent})
 		}

@@ -113,6 +113,7 @@ type Message struct {
 	Channel   string
 	Content   string
 	Metadata  []byte // a JSON object
+	Large     bool   // Content and Metadata are there but too large for a list; see Service.Whole
 	InReplyTo id.NetworkMessage
 	Status    string
 	Depth     int // how many calls and messages led to it
@@ -186,7 +187,7 @@ type Store interface {
 	State(ctx context.Context, network id.Network) (State, error)
 	// Join decides whether p may join while nobody else joins: admit sees the network and
 	// how many are active, and whether p's agent is among them; its error comes back. It
-	// gives p its position.
+	// gives p its position. fault.NotFound is of the network, or of p's agent.
 	Join(ctx context.Context, p Participant, admit func(n Network, active int, joined bool) error) (Participant, error)
 	// Participant finds one that may have been removed.
 	Participant(ctx context.Context, owner id.User, network id.Network, p id.Participant) (Participant, error)
@@ -207,6 +208,8 @@ type Store interface {
 	FailCall(ctx context.Context, network id.Network, message id.NetworkMessage, at time.Time, log *Log) error
 	FailCalls(ctx context.Context, now time.Time) (int, error)
 
+	// Inbox, Messages, LastEntries and DeadLetters leave out the contents of what would make
+	// a long list too large for memory; Message has them.
 	Inbox(ctx context.Context, owner id.User, p id.Participant, channel string, limit int) ([]Message, error)
 	// Acknowledge makes messages of the network read, cancels their deliveries, and tells
 	// how many of ids are in it.
@@ -236,12 +239,17 @@ type Queue interface {
 	// Renew makes leases longer and returns the recipients of those that are still the worker's.
 	Renew(ctx context.Context, worker string, lanes []id.Participant, lease time.Time) ([]id.Participant, error)
 	// Load reads the first deliveries of a lane with a Seq above after, up to limit, with the
-	// states of network and recipient, all of one moment. No jobs: there are none.
+	// states of network and recipient, all of one moment. No jobs: there are none. If limit is
+	// more than WholeJobs they come without Content and Metadata.
 	// fault.NotFound: the network or the recipient is gone.
 	Load(ctx context.Context, l Lane, after int64, limit int) (Load, error)
 	// Settle writes what came of a lane's deliveries and gives it back, in one transaction.
 	Settle(ctx context.Context, s Settlement) error
 }
+
+// WholeJobs is how many jobs of one Load have their Content and Metadata, at most: together
+// those of hundreds may be too large for memory.
+const WholeJobs = 16
 
 // Claim says what a worker takes.
 type Claim struct {
@@ -331,9 +339,10 @@ type Log struct {
 	Length    int // of the content, characters
 	Success   bool
 	Status    int
-	Code      string // error_code of contract §5.4; "" on success
+	Code      string // error_code of contract §5.2 and §5.4; "" on success
 	LatencyMS int64
 	Reached   bool // it counts in the figures of the agent
+	Refused   bool // nobody was asked: Code is one of contract §5.2
 	RequestID string
 	At        time.Time
 }
@@ -402,6 +411,13 @@ type Agents interface {
 
 // Link is a linked agent as the owner of a network may use it: registry.Callees.
 type Link = registry.Link
+
+// Owners are the users whose networks there are.
+type Owners interface {
+	// Active is fault.NotFound for one who is unknown or was deactivated. At most a second
+	// late.
+	Active(ctx context.Context, owner id.User) error
+}
 
 // Platform can be halted by an administrator.
 type Platform interface {

@@ -63,7 +63,7 @@ func (s *Service) Join(ctx context.Context, p principal.Principal, network id.Ne
 	})
 	s.changed(network)
 	if err != nil {
-		return Participant{}, secret.String{}, missing("Network", "join a network", err)
+		return Participant{}, secret.String{}, fmt.Errorf("join a network: %w", err) // what is missing it tells itself
 	}
 	return who, text, nil
 }

@@ -79,7 +79,7 @@ func keyring(t testing.TB) *secret.Keyring {
 }
 
 func (r *room) service(t testing.TB) *Service {
-	return New(Config{Store: r, Agents: r, Platform: r, URLs: r, Sender: r, Keys: keyring(t), Callbacks: secret.New("test-secret"),
+	return New(Config{Store: r, Agents: r, Owners: r, Platform: r, URLs: r, Sender: r, Keys: keyring(t), Callbacks: secret.New("test-secret"),
 		BaseURL: "https://api.example.org", Now: clock.System, CallTimeout: r.timeout})
 }
 
@@ -97,6 +97,8 @@ func (r *room) disable(agent id.Agent) {
 	link.Disabled, link.Active = true, false
 	r.links[agent] = link
 }
+
+func (r *room) Active(context.Context, id.User) error { return nil }
 
 func (r *room) Running(context.Context) error { return r.halted }
 

@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/IntunoAI/intuno-go/internal/clock"
+	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/recent"
 	"github.com/IntunoAI/intuno-go/internal/secret"
+	"github.com/IntunoAI/intuno-go/internal/underway"
 )
 
 // SecretPurpose is what the keys that seal webhook secrets are derived for.
@@ -17,6 +19,7 @@ const SecretPurpose = "webhook-secrets"
 type Config struct {
 	Store    Store
 	Agents   Agents
+	Owners   Owners
 	Platform Platform
 	URLs     URLs
 	Sender   Sender
@@ -46,11 +49,12 @@ type Config struct {
 // Service decides about networks and delivers what is said in them. It is safe for
 // concurrent use.
 type Service struct {
-	config  Config
-	states  *recent.Cache[State] // by id, without what no check and no delivery needs
-	windows *windows
-	calls   slots
-	carrier *carrier
+	config   Config
+	states   *recent.Cache[State] // by id, without what no check and no delivery needs
+	windows  *windows
+	underway underway.Calls
+	slots    *underway.Slots[id.Participant] // of calls
+	carrier  *carrier
 }
 
 // statesKept bounds the networks that are remembered.
@@ -65,7 +69,8 @@ func New(c Config) *Service {
 	c.AttemptTimeout = cmp.Or(c.AttemptTimeout, 30*time.Second)
 	c.ChatTimeout = cmp.Or(c.ChatTimeout, 60*time.Second)
 	c.Poll = cmp.Or(c.Poll, 500*time.Millisecond)
-	s := &Service{config: c, states: recent.New[State](c.Now, statesKept), windows: newWindows(c.Store.Entries)}
+	s := &Service{config: c, states: recent.New[State](c.Now, statesKept), windows: newWindows(c.Store.Entries),
+		slots: underway.NewSlots[id.Participant](callsAtOnce)}
 	s.carrier = newCarrier(s)
 	return s
 }

@@ -61,9 +61,11 @@ func (b *bench) process(t *testing.T) *network.Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return network.New(network.Config{Store: store.Networks{Store: b.store}, Agents: b, Platform: b, URLs: b, Sender: receivers{b}, Keys: keys,
+	return network.New(network.Config{Store: store.Networks{Store: b.store}, Agents: b, Owners: b, Platform: b, URLs: b, Sender: receivers{b}, Keys: keys,
 		Callbacks: secret.New("callback-key"), BaseURL: "https://api.example.org", Now: b.clock.Now, Log: slog.New(slog.DiscardHandler), MaxParticipants: 3})
 }
+
+func (b *bench) Active(context.Context, id.User) error { return nil }
 
 func (b *bench) Running(context.Context) error { return nil }
 
@@ -110,11 +112,21 @@ func (b *bench) user(t *testing.T) principal.Principal {
 	return principal.Principal{User: user, Via: principal.JWT, Request: "req-7"}
 }
 
+// keepAgent stores a new agent of owner: who joins must find it there.
+func keepAgent(t *testing.T, rows *store.Store, owner id.User) id.Agent {
+	t.Helper()
+	agent, endpoint := id.New[id.Agent](), "https://agent.example.org/"
+	must(t, rows.CreateAgent(t.Context(), registry.Agent{ID: agent, Slug: string(agent), Owner: owner, Endpoint: &endpoint, AuthType: registry.AuthPublic, Visibility: registry.Public,
+		Trust: registry.SelfSigned, Created: noon, Updated: noon, ContentChanged: noon}, registry.Content{}))
+	return agent
+}
+
 // agent is a new one of owner.
-func (b *bench) agent(owner principal.Principal, visibility string) id.Agent {
+func (b *bench) agent(t *testing.T, owner principal.Principal, visibility string) id.Agent {
+	t.Helper()
+	agent, endpoint := keepAgent(t, b.store, owner.User), "https://agent.example.org/"
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	agent, endpoint := id.New[id.Agent](), "https://agent.example.org/"
 	b.agents[agent] = network.Link{Known: true, Callee: registry.Callee{Agent: registry.Agent{ID: agent, Owner: owner.User, Active: true, Visibility: visibility,
 		AuthType: registry.AuthPublic, Endpoint: &endpoint}}}
 	return agent
@@ -342,17 +354,17 @@ func TestJoiningIsCheckedInOrder(t *testing.T) {
 		{"an empty callback", "unsafe_url", func(_ *bench, _ *testing.T, _ principal.Principal, j *try) { j.p.CallbackURL = ptr("") }},
 		{"an unknown agent", "not_found", func(_ *bench, _ *testing.T, _ principal.Principal, j *try) { j.p.Agent = id.New[id.Agent]() }},
 		{"a private agent of somebody else", "not_found", func(b *bench, t *testing.T, _ principal.Principal, j *try) {
-			j.p.Agent = b.agent(b.user(t), registry.Private)
+			j.p.Agent = b.agent(t, b.user(t), registry.Private)
 		}},
 		{"an agent that is not active", "agent_inactive", func(b *bench, _ *testing.T, p principal.Principal, j *try) {
-			j.p.Agent = b.agent(p, registry.Public)
+			j.p.Agent = b.agent(t, p, registry.Public)
 			link := b.agents[j.p.Agent]
 			link.Active = false
 			b.agents[j.p.Agent] = link
 		}},
 		{"an agent that is there already", "agent_already_joined", func(b *bench, t *testing.T, p principal.Principal, j *try) {
 			if j.p.Agent == "" || !b.agents[j.p.Agent].Known {
-				j.p.Agent = b.agent(p, registry.Public)
+				j.p.Agent = b.agent(t, p, registry.Public)
 			}
 			_, _, err := b.Join(t.Context(), p, j.n, network.NewParticipant{Name: "twin", Agent: j.p.Agent})
 			must(t, err)
@@ -396,7 +408,7 @@ func (b *bench) first(t *testing.T, p principal.Principal, n id.Network) id.Part
 func TestAParticipantIsWhatItWasMadeFrom(t *testing.T) {
 	b, ctx := newBench(t, testkit.SQLite(t)), t.Context()
 	p := b.user(t)
-	public, private := b.agent(b.user(t), registry.Public), b.agent(p, registry.Private)
+	public, private := b.agent(t, b.user(t), registry.Public), b.agent(t, p, registry.Private)
 	for _, c := range []struct {
 		name    string
 		made    network.NewParticipant
@@ -483,7 +495,7 @@ func TestAParticipantIsChanged(t *testing.T) {
 func TestBecomingActiveAgainIsLikeJoining(t *testing.T) {
 	b, ctx := newBench(t, testkit.SQLite(t)), t.Context()
 	p := b.user(t)
-	n, agent := b.network(t, p), b.agent(p, registry.Public)
+	n, agent := b.network(t, p), b.agent(t, p, registry.Public)
 	first, _, err := b.Join(ctx, p, n, network.NewParticipant{Name: "first", Agent: agent})
 	must(t, err)
 	set := func(who id.Participant, status string) error {
@@ -519,7 +531,7 @@ func TestTheLimitHoldsHoweverOneBecomesActive(t *testing.T) {
 	testkit.Engines(t, func(t *testing.T, open func() string) {
 		b, ctx := newBench(t, open()), t.Context()
 		p := b.user(t)
-		n, agent := b.network(t, p), b.agent(p, registry.Public)
+		n, agent := b.network(t, p), b.agent(t, p, registry.Public)
 		nodes := []*network.Service{b.Service, b.process(t)}
 		var sleeping []id.Participant
 		for i := range 12 {

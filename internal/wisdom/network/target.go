@@ -29,8 +29,9 @@ const (
 // target is where a participant is pushed to.
 type target struct {
 	way
-	link Link // the linked agent, if there is one
-	mine bool // the owner of the network owns it
+	link     Link // the linked agent, if there is one
+	mine     bool // the owner of the network owns it
+	callback bool // the participant has one, and the agent no part in what is sent there
 }
 
 // callable tells whether something can be pushed there now.
@@ -38,7 +39,7 @@ func (t target) callable() bool { return t.way >= toCallback }
 
 // aim finds the push target of p.
 func (s *Service) aim(ctx context.Context, p *Participant) (target, error) {
-	var t target
+	t := target{callback: p.CallbackURL != nil && *p.CallbackURL != ""}
 	if p.Agent != "" {
 		link, err := s.config.Agents.Linked(ctx, p.Owner, p.Agent)
 		if err != nil {
@@ -49,7 +50,7 @@ func (s *Service) aim(ctx context.Context, p *Participant) (target, error) {
 	switch {
 	case t.link.Disabled:
 		t.way = toSleeper // also with a callback: the administrator has stopped it
-	case p.CallbackURL != nil && *p.CallbackURL != "":
+	case t.callback:
 		t.way = toCallback
 	case p.Agent == "":
 		t.way = toNobody
@@ -118,7 +119,7 @@ func (s *Service) send(ctx context.Context, t target, p parcel) sent {
 	started := s.config.Now()
 	var r sent
 	r.Answer, r.err = s.hand(ctx, t, &p, started)
-	if !r.ours() && (t.mine || t.way != toCallback && t.link.Known) {
+	if !r.ours() && (t.mine || t.link.Known && !t.callback) {
 		r.log = logOf(t, &p, r, started, s.config.Now())
 	}
 	return r
@@ -190,37 +191,39 @@ func (p *parcel) header(t target, body []byte, now time.Time) map[string]string 
 
 // failure is what an attempt that has failed is called: for people, by the codes of the
 // invocation log (contract §5.4), and by the status that the log has where there was none
-// of HTTP. reached tells whether the receiver was there to fail.
+// of HTTP. reached tells whether the receiver was there to fail, refused whether nobody was
+// asked (contract §5.2).
 type failure struct {
 	text    string
 	code    string
 	status  int
 	reached bool
+	refused bool
 }
 
 // fail tells why r has not succeeded.
 func (r sent) fail() failure {
 	switch err := r.err; {
 	case err == nil && r.Status == 410:
-		return failure{"the receiver is gone for good", "agent_error", r.Status, true}
+		return failure{"the receiver is gone for good", "agent_error", r.Status, true, false}
 	case err == nil:
-		return failure{"the receiver answered with an error", "agent_error", r.Status, true}
+		return failure{"the receiver answered with an error", "agent_error", r.Status, true, false}
 	case errors.Is(err, errAsleep):
-		return failure{errAsleep.Error(), "agent_not_found", 404, false}
+		return failure{errAsleep.Error(), "agent_not_found", 404, false, true}
 	case errors.Is(err, errCredential):
-		return failure{errCredential.Error(), "credential_missing", 503, false}
+		return failure{errCredential.Error(), "credential_missing", 503, false, true}
 	case fault.HasCode(err, "unsafe_url"):
-		return failure{"the address of the receiver is not allowed", "unsafe_url", 400, false}
+		return failure{"the address of the receiver is not allowed", "unsafe_url", 400, false, true}
 	case errors.Is(err, ErrDeadline), errors.Is(err, context.DeadlineExceeded):
-		return failure{"the receiver did not answer in time", "agent_timeout", 408, true}
+		return failure{"the receiver did not answer in time", "agent_timeout", 408, true, false}
 	case errors.Is(err, ErrTooLarge):
-		return failure{"the answer of the receiver is too large", "agent_response_too_large", 502, true}
+		return failure{"the answer of the receiver is too large", "agent_response_too_large", 502, true, false}
 	case errors.Is(err, ErrRefused):
-		return failure{"the agent reported an error or a failed task", "agent_a2a_error", 502, true}
+		return failure{"the agent reported an error or a failed task", "agent_a2a_error", 502, true, false}
 	case errors.Is(err, context.Canceled):
-		return failure{"the attempt was broken off", "cancelled", 499, false}
+		return failure{"the attempt was broken off", "cancelled", 499, false, false}
 	}
-	return failure{"the receiver could not be reached", "agent_unreachable", 500, false}
+	return failure{"the receiver could not be reached", "agent_unreachable", 500, false, false}
 }
 
 func logOf(t target, p *parcel, r sent, started, ended time.Time) *Log {
@@ -228,7 +231,7 @@ func logOf(t target, p *parcel, r sent, started, ended time.Time) *Log {
 		Success: r.ok(), Status: r.Status, Reached: true, LatencyMS: ended.Sub(started).Milliseconds(), RequestID: p.Request, At: ended}
 	if !l.Success {
 		f := r.fail()
-		l.Status, l.Code, l.Reached = f.status, f.code, f.reached
+		l.Status, l.Code, l.Reached, l.Refused = f.status, f.code, f.reached, f.refused
 	}
 	return l
 }

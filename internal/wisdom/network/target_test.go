@@ -99,6 +99,8 @@ func TestWhatIsSentWhere(t *testing.T) {
 		{"an endpoint with a credential", nil, linked(func(l *Link) { l.Credential, l.AuthType = key, registry.AuthAPIKey }), Push, "", true, 0, true, true},
 		{"an endpoint without its credential", nil, linked(func(l *Link) { l.AuthType = registry.AuthAPIKey }), Push, "credential_missing", false, 0, false, true},
 		{"an agent that sleeps", nil, linked(func(l *Link) { l.Active = false }), Push, "agent_not_found", false, 0, false, true},
+		{"a callback with a foreign agent that was disabled", &callback, linked(func(l *Link) { l.Disabled, l.Active = true, false }), Push, "agent_not_found", false, 0, false, false},
+		{"a callback with an own agent that was disabled", &callback, linked(func(l *Link) { l.Disabled, l.Active, l.Owner = true, false, "owner" }), Push, "agent_not_found", false, 0, false, true},
 		{"an entity", nil, linked(func(l *Link) { l.HostedEntity, l.Endpoint = &entity, nil }), Push, "", false, 0, false, true},
 		{"an imported agent", nil, linked(func(l *Link) { l.Dialect = "1.0" }), Push, "", true, 0, false, true},
 	} {
@@ -121,7 +123,7 @@ func TestWhatIsSentWhere(t *testing.T) {
 		if (got.log != nil) != test.logged {
 			t.Errorf("%s: logged %v, want %v", test.name, got.log != nil, test.logged)
 		}
-		if l := got.log; l != nil && (l.Caller != "owner" || l.Agent.ID != "agent" || l.Length != 5 || l.Channel != test.channel || l.Success != got.ok() || l.Reached != got.ok() || l.RequestID != "request") {
+		if l := got.log; l != nil && (l.Caller != "owner" || l.Agent.ID != "agent" || l.Length != 5 || l.Channel != test.channel || l.Success != got.ok() || l.Reached != got.ok() || l.Refused == got.ok() || l.RequestID != "request") {
 			t.Errorf("%s: logged %+v", test.name, l)
 		}
 		switch {
@@ -166,21 +168,22 @@ func TestWhatAnAttemptDiesOfHasAName(t *testing.T) {
 		code    string
 		status  int
 		reached bool
+		refused bool
 	}{
-		{sent{Answer: Answer{Status: 404}}, "agent_error", 404, true},
-		{sent{Answer: Answer{Status: 410}}, "agent_error", 410, true},
-		{sent{err: fmt.Errorf("x: %w", ErrDeadline)}, "agent_timeout", 408, true},
-		{sent{err: context.DeadlineExceeded}, "agent_timeout", 408, true},
-		{sent{err: ErrUnreachable}, "agent_unreachable", 500, false},
-		{sent{err: errors.New("anything")}, "agent_unreachable", 500, false},
-		{sent{err: ErrTooLarge}, "agent_response_too_large", 502, true},
-		{sent{err: ErrRefused}, "agent_a2a_error", 502, true},
-		{sent{err: fault.New(fault.BadRequest, "unsafe_url", "x")}, "unsafe_url", 400, false},
-		{sent{err: context.Canceled}, "cancelled", 499, false},
-		{sent{err: errCredential}, "credential_missing", 503, false},
-		{sent{err: errAsleep}, "agent_not_found", 404, false},
+		{sent{Answer: Answer{Status: 404}}, "agent_error", 404, true, false},
+		{sent{Answer: Answer{Status: 410}}, "agent_error", 410, true, false},
+		{sent{err: fmt.Errorf("x: %w", ErrDeadline)}, "agent_timeout", 408, true, false},
+		{sent{err: context.DeadlineExceeded}, "agent_timeout", 408, true, false},
+		{sent{err: ErrUnreachable}, "agent_unreachable", 500, false, false},
+		{sent{err: errors.New("anything")}, "agent_unreachable", 500, false, false},
+		{sent{err: ErrTooLarge}, "agent_response_too_large", 502, true, false},
+		{sent{err: ErrRefused}, "agent_a2a_error", 502, true, false},
+		{sent{err: fault.New(fault.BadRequest, "unsafe_url", "x")}, "unsafe_url", 400, false, true},
+		{sent{err: context.Canceled}, "cancelled", 499, false, false},
+		{sent{err: errCredential}, "credential_missing", 503, false, true},
+		{sent{err: errAsleep}, "agent_not_found", 404, false, true},
 	} {
-		if got := test.r.fail(); got.code != test.code || got.status != test.status || got.reached != test.reached || got.text == "" {
+		if got := test.r.fail(); got.code != test.code || got.status != test.status || got.reached != test.reached || got.refused != test.refused || got.text == "" {
 			t.Errorf("%v: got %+v", test.r.err, got)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // numbers have no gap, so a stretch that was read once is exact for good.
 const (
 	windowEntries = 4096     // of one network, at most: whoever is further behind reads for himself
-	windowBytes   = 2 << 20  // the same, beyond what one delivery needs
+	windowBytes   = 1 << 20  // the same, beyond what one delivery needs
 	windowsBytes  = 64 << 20 // of all networks
 	windowCost    = 512      // bytes that a window counts for besides its entries
 	readAhead     = 64       // entries: what follows will be asked for in a moment
@@ -48,11 +48,19 @@ func newWindows(read func(ctx context.Context, network id.Network, from, to int6
 }
 
 // get returns the entries numbered from to to, both included. Calls for one network that
-// have to read do so one after the other, and then mostly need not.
+// have to read what comes next do so one after the other, and then mostly need not. Those
+// that are behind what is kept, after an outage for instance, read for themselves at once.
 func (ws *windows) get(ctx context.Context, network id.Network, from, to int64) ([][]byte, error) {
 	w, found, ok := ws.look(network, from, to)
 	if ok {
 		return found, nil
+	}
+	if ws.behind(w, from, to) {
+		list, err := ws.read(ctx, network, from, to)
+		if err != nil {
+			return nil, fmt.Errorf("read the context of a message: %w", err)
+		}
+		return encoded(list, from), nil
 	}
 	select {
 	case <-w.reading:
@@ -87,6 +95,27 @@ func (ws *windows) look(network id.Network, from, to int64) (*window, [][]byte, 
 	return w, found, ok
 }
 
+// behind tells whether what is read from from on would not be kept: it begins before what
+// is, and ends before it too.
+func (ws *windows) behind(w *window, from, to int64) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return from < w.first && to+readAhead+1 < w.first+int64(len(w.entries))
+}
+
+// encoded is the entries numbered start, start+1, ... up to the first that is not there:
+// it was removed with its network.
+func encoded(list []Entry, start int64) [][]byte {
+	fresh := make([][]byte, 0, len(list))
+	for i := range list {
+		if list[i].Seq != start+int64(i) {
+			break
+		}
+		fresh = append(fresh, encodeEntry(&list[i]))
+	}
+	return fresh
+}
+
 // part is the entries from to to, if all are there.
 func (w *window) part(from, to int64) ([][]byte, bool) {
 	if from < w.first || to >= w.first+int64(len(w.entries)) {
@@ -113,13 +142,7 @@ func (ws *windows) missing(w *window, from, to int64) (start int64, found [][]by
 // merge keeps what was read from start on, and returns the entries from to to. What ends
 // before the window does is not kept: it is for somebody who is far behind.
 func (ws *windows) merge(w *window, from, to, start int64, list []Entry) [][]byte {
-	fresh := make([][]byte, 0, len(list))
-	for i := range list {
-		if list[i].Seq != start+int64(i) { // removed with its network
-			break
-		}
-		fresh = append(fresh, encodeEntry(&list[i]))
-	}
+	fresh := encoded(list, start)
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	joined, first := fresh, start

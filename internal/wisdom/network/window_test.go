@@ -120,6 +120,37 @@ func TestManyWhoMissTheSameReadItOnce(t *testing.T) {
 	}
 }
 
+func TestThoseWhoAreBehindDoNotWaitForEachOther(t *testing.T) {
+	h := &history{last: map[id.Network]int64{"a": 9000}, size: 10}
+	const many = 8
+	var together sync.WaitGroup
+	ws := newWindows(h.read)
+	if _, err := ws.get(t.Context(), "a", 8981, 9000); err != nil {
+		t.Fatal(err)
+	}
+	together.Add(many)
+	ws.read = func(ctx context.Context, network id.Network, from, to int64) ([]Entry, error) {
+		together.Done()
+		together.Wait() // until all of them read
+		return h.read(ctx, network, from, to)
+	}
+	var group sync.WaitGroup
+	for n := range int64(many) {
+		group.Go(func() {
+			got, err := ws.get(t.Context(), "a", 100*n+1, 100*n+20)
+			if err != nil || int64(len(got)) != 20 {
+				t.Errorf("got %d entries, %v", len(got), err)
+				return
+			}
+			wantStretch(t, "a", got, 100*n+1, 100*n+20)
+		})
+	}
+	group.Wait()
+	if got, err := ws.get(t.Context(), "a", 8981, 9000); err != nil || len(got) != 20 || h.reads != 1+many {
+		t.Errorf("the end is not kept: %d entries, %v, %d reads", len(got), err, h.reads)
+	}
+}
+
 func TestWindowsAreBounded(t *testing.T) {
 	h := &history{last: map[id.Network]int64{}}
 	ws := newWindows(h.read)

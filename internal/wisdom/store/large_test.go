@@ -7,10 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/IntunoAI/intuno-go/internal/clock"
 	"github.com/IntunoAI/intuno-go/internal/id"
 	"github.com/IntunoAI/intuno-go/internal/testkit"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/broker"
 	"github.com/IntunoAI/intuno-go/internal/wisdom/conversation"
+	"github.com/IntunoAI/intuno-go/internal/wisdom/network"
 )
 
 // object is a JSON object of so many bytes, in fewer characters.
@@ -193,6 +195,95 @@ func TestAPageOfWhateverSizeHasABoundedPayload(t *testing.T) {
 		}
 		if held > len(said)*listedMessage || large != 90 {
 			t.Errorf("a page of %d messages, %d of them large, holds %d bytes", len(said), large, held)
+		}
+	})
+}
+
+func TestMessagesOfNetworksThatAreTooLargeForAListAreReadOneByOne(t *testing.T) {
+	testkit.Engines(t, func(t *testing.T, open func() string) {
+		b, ctx := newNetworkBench(t, open()), t.Context()
+		n := b.network(t, b.owner)
+		ann, bob := b.join(t, n, "ann"), b.join(t, n, "bob")
+		const half = listedMessage / 2
+		sizes := []struct {
+			content, metadata int // 0: empty, null
+			large             bool
+		}{
+			{0, 0, false}, {half, half, false}, {half + 1, half, true}, {half, half + 1, true}, {2 * half, 0, false}, {0, 2 * half, false}, {2*half + 1, 0, true},
+			{0, 2*half + 1, true}, {4 << 16, 32 << 10, true},
+		}
+		whole, listed := map[id.NetworkMessage]string{}, map[id.NetworkMessage]string{}
+		var rows [][]any
+		now := clock.Micros(b.clock.Now())
+		for i, size := range sizes {
+			m := network.Message{ID: id.New[id.NetworkMessage](), Network: n.ID, Seq: int64(i + 1), Sender: ann.ID, Recipient: bob.ID, Channel: channels()[i%3], Status: network.Pending,
+				Created: clock.FromMicros(now), Updated: clock.FromMicros(now)}
+			var metadata any
+			if size.content > 0 {
+				m.Content = object(size.content)
+			}
+			if size.metadata > 0 {
+				m.Metadata = []byte(object(size.metadata))
+				metadata = string(m.Metadata)
+			}
+			whole[m.ID] = fmt.Sprintf("%+v", m)
+			rows = append(rows, []any{string(m.ID), string(n.ID), m.Seq, string(ann.ID), string(bob.ID), m.Channel, m.Content, metadata, nil, m.Status, 0, now, now})
+			if size.large {
+				m.Content, m.Metadata, m.Large = "", nil, true
+			}
+			listed[m.ID] = fmt.Sprintf("%+v", m)
+			b.exec(t, "INSERT INTO dead_letters (message_id, network_id, seq, attempts, last_error, actor_type, actor_id, request_id, failed_us) VALUES ($1, $2, $3, 8, 'no', 'user', 'u', 'r', $4)",
+				string(m.ID), string(n.ID), m.Seq, now)
+		}
+		must(t, insertRows(ctx, b.db.Write(), insertSaid, saidRow, "", rows))
+		b.exec(t, "UPDATE networks SET last_seq = $1 WHERE id = $2", len(rows), string(n.ID))
+
+		messages := func(q network.MessageQuery) func() ([]network.Message, error) {
+			q.Limit = 500
+			return func() ([]network.Message, error) { return b.Messages(ctx, b.owner, n.ID, q) }
+		}
+		of := func(list []network.Entry, err error) ([]network.Message, error) {
+			var messages []network.Message
+			for _, e := range list {
+				if e.SenderName != "ann" || e.RecipientName != "bob" {
+					t.Errorf("an entry from %q to %q", e.SenderName, e.RecipientName)
+				}
+				messages = append(messages, e.Message)
+			}
+			return messages, err
+		}
+		for name, list := range map[string]func() ([]network.Message, error){
+			"all": messages(network.MessageQuery{}), "the last": messages(network.MessageQuery{Descending: true}), "of one": messages(network.MessageQuery{Participant: ann.ID}),
+			"an inbox":      func() ([]network.Message, error) { return b.Inbox(ctx, b.owner, bob.ID, "", 200) },
+			"a context":     func() ([]network.Message, error) { return of(b.LastEntries(ctx, n.ID, 200)) },
+			"of a delivery": func() ([]network.Message, error) { return of(b.Entries(ctx, n.ID, 1, 200)) },
+			"dead letters": func() ([]network.Message, error) {
+				letters, err := b.DeadLetters(ctx, b.owner, n.ID, 200, 0)
+				var messages []network.Message
+				for _, l := range letters {
+					messages = append(messages, l.Message)
+				}
+				return messages, err
+			},
+		} {
+			want := listed
+			if name == "of a delivery" {
+				want = whole
+			}
+			got, err := list()
+			if err != nil || len(got) != len(sizes) {
+				t.Fatalf("%s: got %d messages, %v", name, len(got), err)
+			}
+			for _, m := range got {
+				if text := fmt.Sprintf("%+v", m); text != want[m.ID] {
+					t.Errorf("%s: %+v: got %d and %d bytes, large %v: %.300s\nwant %.300s", name, sizes[m.Seq-1], len(m.Content), len(m.Metadata), m.Large, text, want[m.ID])
+				}
+			}
+		}
+		for m, want := range whole {
+			if got, err := b.Message(ctx, b.owner, n.ID, m); err != nil || fmt.Sprintf("%+v", got) != want {
+				t.Errorf("read one by one: %d and %d bytes, large %v, %v", len(got.Content), len(got.Metadata), got.Large, err)
+			}
 		}
 	})
 }

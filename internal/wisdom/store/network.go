@@ -112,6 +112,9 @@ func (s Networks) Join(ctx context.Context, p network.Participant, admit func(n 
 		if err != nil {
 			return missing("Network", err)
 		}
+		if err := s.holdAgent(ctx, tx, p.Agent); err != nil {
+			return err
+		}
 		active, joined, err := others(ctx, q, p)
 		if err != nil {
 			return err
@@ -127,6 +130,16 @@ func (s Networks) Join(ctx context.Context, p network.Participant, admit func(n 
 		return sqldb.Translate(err)
 	})
 	return stored, err
+}
+
+// holdAgent sees to it that an agent is not deleted before the transaction ends; then whoever
+// deletes it finds the new participant. fault.NotFound: it is gone.
+func (s Networks) holdAgent(ctx context.Context, tx *sqldb.PreparedTx, agent id.Agent) error {
+	if agent == "" {
+		return nil
+	}
+	var held int
+	return missing("Agent", tx.QueryRowContext(ctx, "SELECT 1 FROM agents WHERE id = $1 "+s.db.Dialect().ForKeyShare(), string(agent)).Scan(&held))
 }
 
 // others counts the active participants besides p, and tells whether p's agent is among them.

@@ -71,8 +71,8 @@ func (p *page) text(union string, limit, offset int) string {
 	if p.dialect.Shared() {
 		row = "JOIN LATERAL (SELECT x.* FROM network_messages x WHERE x.network_id = $1 AND x.channel = page.channel AND x.seq = page.seq LIMIT 1) m ON TRUE "
 	}
-	return "SELECT " + messageColumns + " FROM (" + keys + ") AS page " + row +
-		"JOIN networks n ON n.id = $1 AND n.owner_id = $2 AND n.deleted_us IS NULL ORDER BY page." + p.order
+	return "SELECT " + listedColumns("m") + " FROM (" + keys + ") AS page " + row +
+		"JOIN networks n ON n.id = $1 AND n.owner_id = $2 AND COALESCE(n.deleted_us, 0) = 0 ORDER BY page." + p.order
 }
 
 // messagesQuery lists messages of a network with numbers between after and before; zero
@@ -136,7 +136,25 @@ func (s Networks) Inbox(ctx context.Context, owner id.User, p id.Participant, ch
 	return s.listMessages(ctx, text, args)
 }
 
-// listMessages runs a query for messageColumns.
+// listedColumns are messageColumns as they are listed, and whether the message is Large: what
+// is too large together is left out, unread, because octet_length looks at no content. They
+// keep their names, so a query around it has them as it would have a table's.
+func listedColumns(of string) string {
+	of += "."
+	small := "octet_length(" + of + "content) + COALESCE(octet_length(" + of + "metadata), 0) <= " + strconv.Itoa(listedMessage)
+	return strings.NewReplacer("m.content", "CASE WHEN "+small+" THEN "+of+"content ELSE '' END AS content",
+		"m.metadata", "CASE WHEN "+small+" THEN "+of+"metadata END AS metadata", "m.", of).Replace(messageColumns) + ", NOT (" + small + ") AS large"
+}
+
+// scanListed reads listedColumns, and more behind them.
+func scanListed(rows *sql.Rows, more ...any) (network.Message, error) {
+	var large bool
+	m, err := scanMessage(rows, append([]any{&large}, more...)...)
+	m.Large = large
+	return m, err
+}
+
+// listMessages runs a query for listedColumns.
 func (s Networks) listMessages(ctx context.Context, text string, args []any) ([]network.Message, error) {
 	rows, err := s.db.Prepared().QueryContext(ctx, text, args...)
 	if err != nil {
@@ -145,7 +163,7 @@ func (s Networks) listMessages(ctx context.Context, text string, args []any) ([]
 	defer rows.Close()
 	list := []network.Message{}
 	for rows.Next() {
-		m, err := scanMessage(rows)
+		m, err := scanListed(rows)
 		if err != nil {
 			return nil, fmt.Errorf("read a message: %w", err)
 		}
@@ -175,7 +193,7 @@ func (s Networks) Acknowledge(ctx context.Context, owner id.User, n id.Network, 
 		}
 		list, args := parameters(ids)
 		args = append(args, string(n))
-		a := acknowledgement{tx, s.db.Dialect(), "IN (" + list + ") AND network_id = $" + strconv.Itoa(len(args)), args}
+		a := acknowledgement{tx, s.db.Dialect(), "IN (" + list + ") AND COALESCE(network_id, '') = $" + strconv.Itoa(len(args)), args}
 		var queued bool
 		var err error
 		if found, queued, err = a.look(ctx); err != nil || found == 0 {
@@ -233,11 +251,23 @@ func (a acknowledgement) cancel(ctx context.Context, now time.Time) error {
 	}
 	us := "CAST(" + a.next() + " AS BIGINT)"
 	err = a.exec(ctx, "UPDATE delivery_lanes SET revision = revision + 1, due_us = CASE WHEN claim = '' AND due_us > "+us+" THEN "+us+" ELSE due_us END "+
-		"WHERE (SELECT d.message_id FROM deliveries d WHERE d.recipient_id = delivery_lanes.recipient_id ORDER BY d.seq LIMIT 1) "+a.listed, clock.Micros(now))
+		"WHERE recipient_id IN (SELECT m.recipient_id FROM network_messages m WHERE m.id "+a.listed+") "+
+		"AND (SELECT d.message_id FROM deliveries d WHERE d.recipient_id = delivery_lanes.recipient_id ORDER BY d.seq LIMIT 1) "+a.listed, clock.Micros(now))
 	if err != nil {
 		return fmt.Errorf("wake lanes: %w", err)
 	}
-	if err := a.exec(ctx, "DELETE FROM deliveries WHERE (recipient_id, seq) IN (SELECT m.recipient_id, m.seq FROM network_messages m WHERE m.id "+a.listed+")"); err != nil {
+	// The keys are read first: PostgreSQL might look for them in the whole queue.
+	var keys [][]any
+	if err := run(ctx, a.tx, "SELECT m.recipient_id, m.seq FROM network_messages m WHERE m.recipient_id IS NOT NULL AND m.id "+a.listed, a.args, func(rows *sql.Rows) error {
+		var recipient string
+		var seq int64
+		err := rows.Scan(&recipient, &seq)
+		keys = append(keys, []any{recipient, seq})
+		return err
+	}); err != nil {
+		return fmt.Errorf("read keys of deliveries: %w", err)
+	}
+	if err := withRows(ctx, a.tx, a.dialect, "recipient_id TEXT, seq BIGINT", removeDeliveries, keys, nil); err != nil {
 		return fmt.Errorf("cancel deliveries: %w", err)
 	}
 	if err := a.exec(ctx, "DELETE FROM dead_letters WHERE message_id "+a.listed); err != nil {
@@ -248,21 +278,32 @@ func (a acknowledgement) cancel(ctx context.Context, now time.Time) error {
 
 // DeadLetters implements network.Store.
 func (s Networks) DeadLetters(ctx context.Context, owner id.User, n id.Network, limit, offset int) ([]network.DeadLetter, error) {
-	rows, err := s.read.DeadLetters(ctx, query.DeadLettersParams{NetworkID: string(n), OwnerID: string(owner), Lim: int64(limit), Skip: int64(offset)})
-	if err == nil && len(rows) == 0 {
+	list := []network.DeadLetter{}
+	err := run(ctx, s.db.Prepared(), deadLettersQuery(), []any{string(n), string(owner), limit, offset}, func(rows *sql.Rows) (err error) {
+		var l network.DeadLetter
+		var failed int64
+		l.Message, err = scanListed(rows, &l.Attempts, &l.LastStatus, &l.LastError, &failed)
+		l.FailedAt = clock.FromMicros(failed)
+		list = append(list, l)
+		return err
+	})
+	if err == nil && len(list) == 0 {
 		_, err = s.read.OwnedNetwork(ctx, query.OwnedNetworkParams{ID: string(n), OwnerID: string(owner)})
 	}
 	if err != nil {
 		return nil, missing("Network", err)
 	}
-	list := make([]network.DeadLetter, len(rows))
-	for i, row := range rows {
-		list[i] = network.DeadLetter{Message: toNetworkMessage(row.NetworkMessage), Attempts: int(row.Attempts), LastError: row.LastError, FailedAt: clock.FromMicros(row.FailedUs)}
-		if row.LastStatus != nil {
-			list[i].LastStatus = int(*row.LastStatus)
-		}
-	}
 	return list, nil
+}
+
+// deadLettersQuery lists those of the network $1 of $2 along their index. What was given up
+// together was given up in the order of the numbers.
+func deadLettersQuery() string {
+	return "SELECT " + listedColumns("m") + ", d.attempts, COALESCE(d.last_status, 0), d.last_error, d.failed_us " +
+		"FROM (SELECT x.message_id, x.attempts, x.last_status, x.last_error, x.failed_us, x.seq FROM dead_letters x WHERE x.network_id = $1 " +
+		"AND EXISTS (SELECT 1 FROM networks n WHERE n.id = $1 AND n.owner_id = $2 AND COALESCE(n.deleted_us, 0) = 0) " +
+		"ORDER BY x.failed_us DESC, x.seq DESC LIMIT CAST($3 AS BIGINT) OFFSET CAST($4 AS BIGINT)) AS d " +
+		"JOIN network_messages m ON m.id = d.message_id ORDER BY d.failed_us DESC, d.seq DESC"
 }
 
 // Replay implements network.Store.
@@ -272,7 +313,7 @@ func (s Networks) Replay(ctx context.Context, owner id.User, n id.Network, m id.
 		q := query.New(tx)
 		// While the network is held nobody deletes it, so nothing is left behind.
 		var held int
-		err := tx.QueryRowContext(ctx, "SELECT 1 FROM networks WHERE id = $1 AND owner_id = $2 AND deleted_us IS NULL "+s.db.Dialect().ForNoKeyUpdate(), string(n), string(owner)).Scan(&held)
+		err := tx.QueryRowContext(ctx, "SELECT 1 FROM networks WHERE id = $1 AND owner_id = $2 AND COALESCE(deleted_us, 0) = 0 "+s.db.Dialect().ForNoKeyUpdate(), string(n), string(owner)).Scan(&held)
 		if err != nil {
 			return missing("Network", err)
 		}

@@ -175,6 +175,9 @@ func status(http int) any {
 	return int64(http)
 }
 
+// removeDeliveries removes those of the keys in v.
+const removeDeliveries = "DELETE FROM deliveries WHERE (deliveries.recipient_id, deliveries.seq) IN (SELECT v.recipient_id, v.seq FROM v)"
+
 // settleDeliveries writes what settle noted.
 func (b *networkBatch) settleDeliveries(ctx context.Context) error {
 	byKey := func(x, y []any) int {
@@ -186,9 +189,8 @@ func (b *networkBatch) settleDeliveries(ctx context.Context) error {
 		b.settled.retried, nil); err != nil {
 		return fmt.Errorf("count attempts: %w", err)
 	}
-	const remove = "DELETE FROM deliveries WHERE (deliveries.recipient_id, deliveries.seq) IN (SELECT v.recipient_id, v.seq FROM v)"
 	slices.SortFunc(b.settled.over, byKey)
-	if err := b.rows(ctx, "recipient_id TEXT, seq BIGINT", remove, b.settled.over, nil); err != nil {
+	if err := b.rows(ctx, "recipient_id TEXT, seq BIGINT", removeDeliveries, b.settled.over, nil); err != nil {
 		return fmt.Errorf("remove deliveries: %w", err)
 	}
 	var keys, letters [][]any
@@ -196,21 +198,21 @@ func (b *networkBatch) settleDeliveries(ctx context.Context) error {
 		keys = append(keys, []any{string(g.recipient), g.Seq})
 	}
 	slices.SortFunc(keys, byKey)
-	if err := b.rows(ctx, "recipient_id TEXT, seq BIGINT", remove+" RETURNING message_id, network_id, actor_type, actor_id, request_id", keys, func(rows *sql.Rows) error {
+	if err := b.rows(ctx, "recipient_id TEXT, seq BIGINT", removeDeliveries+" RETURNING message_id, network_id, actor_type, actor_id, request_id", keys, func(rows *sql.Rows) error {
 		var m id.NetworkMessage
 		var of, actorType, actor, request string
 		if err := rows.Scan(&m, &of, &actorType, &actor, &request); err != nil {
 			return err
 		}
 		if g := b.settled.given[m]; b.settled.failed[m] {
-			letters = append(letters, []any{string(m), of, int64(g.Attempts), status(g.Status), g.Error, actorType, actor, request, g.at})
+			letters = append(letters, []any{string(m), of, g.Seq, int64(g.Attempts), status(g.Status), g.Error, actorType, actor, request, g.at})
 		}
 		return nil
 	}); err != nil {
 		return fmt.Errorf("remove deliveries that were given up: %w", err)
 	}
-	if err := b.rows(ctx, "message_id TEXT, network_id TEXT, attempts BIGINT, last_status BIGINT, last_error TEXT, actor_type TEXT, actor_id TEXT, request_id TEXT, failed_us BIGINT",
-		"INSERT INTO dead_letters (message_id, network_id, attempts, last_status, last_error, actor_type, actor_id, request_id, failed_us) SELECT * FROM v WHERE v.message_id IS NOT NULL "+
+	if err := b.rows(ctx, "message_id TEXT, network_id TEXT, seq BIGINT, attempts BIGINT, last_status BIGINT, last_error TEXT, actor_type TEXT, actor_id TEXT, request_id TEXT, failed_us BIGINT",
+		"INSERT INTO dead_letters (message_id, network_id, seq, attempts, last_status, last_error, actor_type, actor_id, request_id, failed_us) SELECT * FROM v WHERE v.message_id IS NOT NULL "+
 			"ON CONFLICT (message_id) DO UPDATE SET attempts = excluded.attempts, last_status = excluded.last_status, last_error = excluded.last_error, failed_us = excluded.failed_us",
 		letters, nil); err != nil {
 		return fmt.Errorf("insert dead letters: %w", err)
@@ -412,6 +414,10 @@ func (s *Store) loadTogether(ctx context.Context, work []*loading) error {
 
 // loadQuery reads lanes of v, with the first limit deliveries after a number.
 func (n Networks) loadQuery(limit int) string {
+	content, metadata := "COALESCE(m.content, '')", "m.metadata"
+	if limit > network.WholeJobs {
+		content, metadata = "''", "CAST(NULL AS TEXT)"
+	}
 	head := "SELECT q.seq, q.message_id, q.attempts, q.actor_type, q.actor_id, q.request_id FROM deliveries q WHERE q.recipient_id = v.lane_id AND q.seq > v.after_seq ORDER BY q.seq LIMIT " + strconv.Itoa(limit)
 	lane, deliveries := "CROSS JOIN delivery_lanes l ON l.recipient_id = v.lane_id", "LEFT JOIN LATERAL ("+head+") d ON TRUE"
 	if n.db.Dialect().Shared() {
@@ -422,7 +428,7 @@ func (n Networks) loadQuery(limit int) string {
 	return "SELECT v.place, n.id, n.owner_id, n.name, n.topology, n.status, n.revision, n.created_us, n.updated_us, " +
 		"p.id, p.agent_id, p.kind, p.name, p.callback_url, p.polling, p.status, p.position, p.secret, p.secret_key, p.old_secret, p.old_until_us, p.created_us, p.updated_us, " +
 		"l.revision, l.posts, l.failing, d.seq, COALESCE(d.attempts, 0), COALESCE(d.actor_type, ''), COALESCE(d.actor_id, ''), COALESCE(d.request_id, ''), COALESCE(s.status, ''), " +
-		"COALESCE(m.id, ''), COALESCE(m.sender_id, ''), COALESCE(m.channel, ''), COALESCE(m.content, ''), m.metadata, m.in_reply_to, COALESCE(m.status, ''), COALESCE(m.depth, 0), " +
+		"COALESCE(m.id, ''), COALESCE(m.sender_id, ''), COALESCE(m.channel, ''), " + content + ", " + metadata + ", m.in_reply_to, COALESCE(m.status, ''), COALESCE(m.depth, 0), " +
 		"COALESCE(m.created_us, 0), COALESCE(m.updated_us, 0) " +
 		"FROM v " + lane + n.lookup("participants", "p", "l.recipient_id") + n.lookup("networks", "n", "p.network_id") + " " + deliveries +
 		n.lookup("network_messages", "m", "d.message_id") + n.lookup("participants", "s", "m.sender_id") +
@@ -472,22 +478,27 @@ func (n Networks) LastEntries(ctx context.Context, of id.Network, limit int) ([]
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("read the last number of a network: %w", err)
 	}
-	return n.Entries(ctx, of, last-int64(limit)+1, last)
+	return n.entries(ctx, of, last-int64(limit)+1, last, listedColumns("c"))
 }
 
-// Entries implements network.Store. In each channel they are a range of an index; asked for
-// all three at once, PostgreSQL may look through all of the network.
+// Entries implements network.Store.
 func (n Networks) Entries(ctx context.Context, of id.Network, from, to int64) ([]network.Entry, error) {
+	return n.entries(ctx, of, from, to, "c.*, FALSE AS large")
+}
+
+// entries reads columns, those of a message and large. In each channel they are a range of an
+// index; asked for all three at once, PostgreSQL may look through all of the network.
+func (n Networks) entries(ctx context.Context, of id.Network, from, to int64, columns string) ([]network.Entry, error) {
 	list := []network.Entry{}
 	var channels []string
 	for _, channel := range []string{network.Call, network.Push, network.Mailbox} {
-		channels = append(channels, "SELECT c.* FROM network_messages c WHERE c.network_id = $1 AND c.channel = '"+channel+"' AND c.seq >= CAST($2 AS BIGINT) AND c.seq <= CAST($3 AS BIGINT)")
+		channels = append(channels, "SELECT "+columns+" FROM network_messages c WHERE c.network_id = $1 AND c.channel = '"+channel+"' AND c.seq >= CAST($2 AS BIGINT) AND c.seq <= CAST($3 AS BIGINT)")
 	}
-	text := "SELECT " + messageColumns + ", COALESCE(s.name, ''), COALESCE(r.name, '') FROM (" + strings.Join(channels, " UNION ALL ") + ") m" +
+	text := "SELECT " + messageColumns + ", m.large, COALESCE(s.name, ''), COALESCE(r.name, '') FROM (" + strings.Join(channels, " UNION ALL ") + ") m" +
 		n.lookup("participants", "s", "m.sender_id") + n.lookup("participants", "r", "m.recipient_id") + " ORDER BY m.seq"
 	if err := run(ctx, n.db.Prepared(), text, []any{string(of), from, to}, func(rows *sql.Rows) (err error) {
 		var e network.Entry
-		e.Message, err = scanMessage(rows, &e.SenderName, &e.RecipientName)
+		e.Message, err = scanListed(rows, &e.SenderName, &e.RecipientName)
 		list = append(list, e)
 		return err
 	}); err != nil {

@@ -215,7 +215,7 @@ func TestAParticipantIsKeptAsItIs(t *testing.T) {
 		n := b.network(t, b.owner)
 		b.join(t, n, "first")
 		p := b.participant(n, "ådå")
-		p.Agent, p.CallbackURL, p.Polling, p.Capabilities = id.New[id.Agent](), ptr("https://a.example/cb"), false, []byte(`{"a":[]}`)
+		p.Agent, p.CallbackURL, p.Polling, p.Capabilities = b.agent(t), ptr("https://a.example/cb"), false, []byte(`{"a":[]}`)
 		p.Secret = network.Secrets{Sealed: []byte{0, 1, 255}, KeyID: "k", Old: []byte{9}, OldUntil: b.clock.Now().Add(time.Hour)}
 		p, err := b.Join(ctx, p, anybody)
 		must(t, err)
@@ -343,7 +343,8 @@ func TestTheLimitHoldsUnderFiftyJoinsAtOnce(t *testing.T) {
 func TestAnAgentJoinsOnceUnderFiftyJoinsAtOnce(t *testing.T) {
 	testkit.Engines(t, func(t *testing.T, open func() string) {
 		both := nodes(t, open())
-		b, agent := both[0], id.New[id.Agent]()
+		b := both[0]
+		agent := b.agent(t)
 		n, elsewhere := b.network(t, b.owner), b.network(t, b.owner)
 		var in atomic.Int64
 		parallel(50, func(i int) {

@@ -67,13 +67,18 @@ func loggedAttempts(logs ...network.Log) []loggedAttempt {
 	return list
 }
 
-// Post implements network.Store.
+// Post implements network.Store. What answers a call or a delivery is never refused because
+// much is waiting.
 func (n Networks) Post(ctx context.Context, d network.Draft) (network.Message, error) {
 	w := &networkWrite{post: &d}
 	if d.Log != nil {
 		w.logs = loggedAttempts(*d.Log)
 	}
-	if err := n.networkWrites.Do(ctx, w); err != nil {
+	do := n.networkWrites.Do
+	if d.Answers != "" || d.Once { // the receiver has done its part
+		do = n.networkWrites.DoAnyway
+	}
+	if err := do(ctx, w); err != nil {
 		return network.Message{}, fmt.Errorf("post a message: %w", err)
 	}
 	return w.message, w.refused
@@ -468,7 +473,7 @@ func (b *networkBatch) log(ctx context.Context) error {
 			Channel string `json:"channel"`
 			Length  int    `json:"content_length"`
 		}{l.Channel, l.Length})
-		rows = append(rows, []any{string(l.id), broker.KindNetwork, string(l.Caller), l.Actor.Type, l.Actor.ID, string(l.Agent.ID), string(l.Agent.Owner), l.Success, false,
+		rows = append(rows, []any{string(l.id), broker.KindNetwork, string(l.Caller), l.Actor.Type, l.Actor.ID, string(l.Agent.ID), string(l.Agent.Owner), l.Success, l.Refused,
 			int64(l.Status), l.LatencyMS, l.Code, nil, nil, nullable(l.Message), string(request), nil, l.RequestID, clock.Micros(l.At)})
 		return err
 	}); err != nil {

@@ -413,7 +413,7 @@ func TestAttemptsAreLoggedAndCounted(t *testing.T) {
 		gone := registry.Agent{ID: id.New[id.Agent](), Owner: b.owner}
 		log := func(a registry.Agent, success, reached bool) network.Log {
 			l := network.Log{Caller: b.caller, Actor: principal.Actor{Type: "user", ID: string(b.caller)}, Agent: a, Message: id.New[id.NetworkMessage](), Channel: network.Push,
-				Length: 5, Success: success, Status: 200, LatencyMS: 7, Reached: reached, RequestID: "r-1", At: b.brokerBench.at}
+				Length: 5, Success: success, Status: 200, LatencyMS: 7, Reached: reached, Refused: !success && !reached, RequestID: "r-1", At: b.brokerBench.at}
 			if !success {
 				l.Status, l.Code = 503, "agent_error"
 			}
@@ -440,6 +440,9 @@ func TestAttemptsAreLoggedAndCounted(t *testing.T) {
 		}
 		if got := b.count(t, "SELECT COUNT(*) FROM invocation_logs WHERE NOT success AND status = 503 AND error_code = 'agent_error' AND created_us = $1", clock.Micros(b.brokerBench.at)); got != 3 {
 			t.Errorf("got %d rows of failures", got)
+		}
+		if got := b.count(t, "SELECT COUNT(*) FROM invocation_logs WHERE refused"); got != 1 {
+			t.Errorf("%d rows are refusals", got)
 		}
 		if status := b.messages(t)[0].Status; status != network.Delivered {
 			t.Errorf("the message is %s", status)

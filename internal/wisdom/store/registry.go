@@ -81,15 +81,20 @@ func (s *Store) UpdateAgent(ctx context.Context, owner id.User, agent id.Agent, 
 	return stored, err
 }
 
-// DeleteAgent implements registry.Store. What hangs on the agent goes with it.
+// DeleteAgent implements registry.Store. What hangs on the agent goes with it. The row goes
+// first: whoever let it join a network has done so by then (see Networks.Join).
 func (s *Store) DeleteAgent(ctx context.Context, owner id.User, agent id.Agent, at time.Time) error {
-	return s.db.Tx(ctx, func(tx *sql.Tx) error {
-		n, err := query.New(tx).DeleteAgent(ctx, query.DeleteAgentParams{ID: string(agent), OwnerID: string(owner)})
+	return s.db.TxByStatement(ctx, func(tx *sqldb.PreparedTx) error {
+		q := query.New(tx)
+		n, err := q.DeleteAgent(ctx, query.DeleteAgentParams{ID: string(agent), OwnerID: string(owner)})
 		if err == nil && n == 0 {
 			err = sql.ErrNoRows
 		}
 		if err != nil {
 			return agentFault(err)
+		}
+		if err := q.UnlinkAgent(ctx, query.UnlinkAgentParams{UpdatedUs: clock.Micros(at), AgentID: string(agent)}); err != nil {
+			return fmt.Errorf("unlink the participants of an agent: %w", err)
 		}
 		return s.touch(ctx, tx, agent, at)
 	})

@@ -42,6 +42,7 @@ CREATE UNIQUE INDEX participants_by_position ON participants (network_id, positi
 CREATE INDEX participants_present ON participants (network_id, position) WHERE status <> 'removed';
 CREATE UNIQUE INDEX participants_agents ON participants (network_id, agent_id) WHERE agent_id IS NOT NULL AND status = 'active';
 CREATE INDEX participants_by_key ON participants (secret_key, id);
+CREATE INDEX participants_by_agent ON participants (agent_id) WHERE agent_id IS NOT NULL;
 
 -- One statement that numbers them locks their network's row, so whoever reads a message
 -- reads all with smaller numbers too.
@@ -102,6 +103,7 @@ CREATE INDEX delivery_lanes_by_network ON delivery_lanes (network_id, recipient_
 CREATE TABLE dead_letters (
     message_id  TEXT   NOT NULL PRIMARY KEY,
     network_id  TEXT   NOT NULL,
+    seq         BIGINT NOT NULL,           -- of the message
     attempts    BIGINT NOT NULL,
     last_status BIGINT,
     last_error  TEXT   NOT NULL,
@@ -110,4 +112,4 @@ CREATE TABLE dead_letters (
     request_id  TEXT   NOT NULL,
     failed_us   BIGINT NOT NULL
 );
-CREATE INDEX dead_letters_by_network ON dead_letters (network_id, failed_us, message_id);
+CREATE INDEX dead_letters_by_network ON dead_letters (network_id, failed_us, seq);

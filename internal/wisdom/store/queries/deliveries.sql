@@ -5,6 +5,5 @@
 UPDATE network_messages SET status = 'failed', updated_us = sqlc.arg(updated_us)
 WHERE call_until_us IS NOT NULL AND status = 'pending' AND call_until_us <= sqlc.arg(now_us);
 
--- PostgreSQL is not to take the index of networks that are there for that of their ids.
 -- name: LastNumber :one
 SELECT last_seq FROM networks WHERE id = $1 AND COALESCE(deleted_us, 0) = 0;

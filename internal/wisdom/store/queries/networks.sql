@@ -1,5 +1,8 @@
 -- Networks and who takes part in them. A deleted network is not there for anybody; only
--- Purge asks for it.
+-- Purge asks for it. Who knows the id of a network asks for COALESCE(deleted_us, 0): else
+-- PostgreSQL may read the index of all that are there for that of their ids. For the same
+-- reason what is found by its own id is asked for COALESCE(network_id, ''): not along the
+-- index of all that a network has.
 --
 -- Locks are taken in the order networks, lanes (by id), participants, messages. A
 -- transaction that changes a network or a participant takes the network's row first, so
@@ -10,7 +13,7 @@ INSERT INTO networks (id, owner_id, name, topology, metadata, status, revision, 
 VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, $8, $9);
 
 -- name: OwnedNetwork :one
-SELECT * FROM networks WHERE id = $1 AND owner_id = $2 AND deleted_us IS NULL;
+SELECT * FROM networks WHERE id = $1 AND owner_id = $2 AND COALESCE(deleted_us, 0) = 0;
 
 -- name: OwnedNetworks :many
 SELECT * FROM networks WHERE owner_id = $1 AND deleted_us IS NULL
@@ -18,21 +21,21 @@ ORDER BY created_us DESC, id DESC
 LIMIT CAST(sqlc.arg(lim) AS BIGINT) OFFSET CAST(sqlc.arg(skip) AS BIGINT);
 
 -- name: NetworkOfAnybody :one
-SELECT * FROM networks WHERE id = $1 AND deleted_us IS NULL;
+SELECT * FROM networks WHERE id = $1 AND COALESCE(deleted_us, 0) = 0;
 
 -- TakeNetwork holds a network until the transaction ends.
 -- name: TakeNetwork :one
 UPDATE networks SET revision = revision + 1, last_position = last_position + CAST(sqlc.arg(joining) AS BIGINT)
-WHERE id = sqlc.arg(id) AND owner_id = sqlc.arg(owner_id) AND deleted_us IS NULL
+WHERE id = sqlc.arg(id) AND owner_id = sqlc.arg(owner_id) AND COALESCE(deleted_us, 0) = 0
 RETURNING *;
 
 -- name: SaveNetwork :exec
 UPDATE networks SET name = $1, topology = $2, metadata = $3, status = $4, updated_us = $5
-WHERE id = $6 AND owner_id = $7 AND deleted_us IS NULL;
+WHERE id = $6 AND owner_id = $7 AND COALESCE(deleted_us, 0) = 0;
 
 -- name: DeleteNetwork :execrows
 UPDATE networks SET deleted_us = sqlc.arg(deleted_us), revision = revision + 1
-WHERE id = sqlc.arg(id) AND owner_id = sqlc.arg(owner_id) AND deleted_us IS NULL;
+WHERE id = sqlc.arg(id) AND owner_id = sqlc.arg(owner_id) AND COALESCE(deleted_us, 0) = 0;
 
 -- name: PresentParticipants :many
 SELECT * FROM participants WHERE network_id = $1 AND status <> 'removed' ORDER BY position;
@@ -49,18 +52,25 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 
 -- name: Participant :one
 SELECT p.* FROM participants p JOIN networks n ON n.id = p.network_id
-WHERE p.id = sqlc.arg(id) AND p.network_id = sqlc.arg(network_id) AND p.owner_id = sqlc.arg(owner_id) AND n.owner_id = sqlc.arg(owner_id) AND n.deleted_us IS NULL;
+WHERE p.id = sqlc.arg(id) AND COALESCE(p.network_id, '') = sqlc.arg(network_id) AND p.owner_id = sqlc.arg(owner_id) AND n.owner_id = sqlc.arg(owner_id) AND COALESCE(n.deleted_us, 0) = 0;
+
+-- UnlinkAgent is for an agent that was deleted: those who could be reached
+-- through it alone poll from now on. Whoever joins holds the agent, so none is left out.
+-- name: UnlinkAgent :exec
+UPDATE participants
+SET agent_id = NULL, polling = CASE WHEN callback_url IS NULL THEN TRUE ELSE polling END, updated_us = sqlc.arg(updated_us)
+WHERE agent_id = CAST(sqlc.arg(agent_id) AS TEXT);
 
 -- TakeParticipant holds a participant, so that nothing else seals its secrets anew.
 -- name: TakeParticipant :one
 UPDATE participants SET updated_us = updated_us
-WHERE id = $1 AND network_id = $2 AND owner_id = $3
+WHERE id = $1 AND COALESCE(network_id, '') = $2 AND owner_id = $3
 RETURNING *;
 
 -- name: SaveParticipant :exec
 UPDATE participants
 SET callback_url = $1, polling = $2, capabilities = $3, status = $4, secret = $5, secret_key = $6, old_secret = $7, old_until_us = $8, updated_us = $9
-WHERE id = $10 AND network_id = $11 AND owner_id = $12;
+WHERE id = $10 AND COALESCE(network_id, '') = $11 AND owner_id = $12;
 
 -- Two ranges of the index on the keys: those of the right key, which are all as a rule,
 -- are not read. The expressions about the id keep the planners from reading along that.
@@ -90,40 +100,30 @@ WHERE delivery_lanes.network_id = sqlc.arg(network_id)
 -- name: WakeLane :exec
 UPDATE delivery_lanes
 SET revision = revision + 1, due_us = CASE WHEN claim = '' AND due_us > sqlc.arg(now_us) THEN sqlc.arg(now_us) ELSE due_us END
-WHERE recipient_id = sqlc.arg(recipient_id) AND network_id = sqlc.arg(network_id);
+WHERE recipient_id = sqlc.arg(recipient_id) AND COALESCE(network_id, '') = sqlc.arg(network_id);
 
 -- name: NetworkMessage :one
 SELECT m.* FROM network_messages m JOIN networks n ON n.id = m.network_id
-WHERE m.id = sqlc.arg(id) AND m.network_id = sqlc.arg(network_id) AND n.owner_id = sqlc.arg(owner_id) AND n.deleted_us IS NULL;
+WHERE m.id = sqlc.arg(id) AND COALESCE(m.network_id, '') = sqlc.arg(network_id) AND n.owner_id = sqlc.arg(owner_id) AND COALESCE(n.deleted_us, 0) = 0;
 
 -- MessageBounds is what a page of messages is cut by; 0 is an unknown message.
 -- name: MessageBounds :one
-SELECT CAST(COALESCE((SELECT b.seq FROM network_messages b WHERE b.id = sqlc.arg(before) AND b.network_id = n.id), 0) AS BIGINT) AS before_seq,
-    CAST(COALESCE((SELECT a.seq FROM network_messages a WHERE a.id = sqlc.arg(after) AND a.network_id = n.id), 0) AS BIGINT) AS after_seq,
-    EXISTS (SELECT 1 FROM participants p WHERE p.id = sqlc.arg(participant_id) AND p.network_id = n.id) AS has_participant
+SELECT CAST(COALESCE((SELECT b.seq FROM network_messages b WHERE b.id = sqlc.arg(before) AND COALESCE(b.network_id, '') = n.id), 0) AS BIGINT) AS before_seq,
+    CAST(COALESCE((SELECT a.seq FROM network_messages a WHERE a.id = sqlc.arg(after) AND COALESCE(a.network_id, '') = n.id), 0) AS BIGINT) AS after_seq,
+    EXISTS (SELECT 1 FROM participants p WHERE p.id = sqlc.arg(participant_id) AND COALESCE(p.network_id, '') = n.id) AS has_participant
 FROM networks n
-WHERE n.id = sqlc.arg(id) AND n.owner_id = sqlc.arg(owner_id) AND n.deleted_us IS NULL;
+WHERE n.id = sqlc.arg(id) AND n.owner_id = sqlc.arg(owner_id) AND COALESCE(n.deleted_us, 0) = 0;
 
 -- name: InboxNetwork :one
 SELECT n.id FROM participants p JOIN networks n ON n.id = p.network_id
-WHERE p.id = sqlc.arg(id) AND p.owner_id = sqlc.arg(owner_id) AND n.owner_id = sqlc.arg(owner_id) AND n.deleted_us IS NULL;
-
--- name: DeadLetters :many
-SELECT sqlc.embed(m), d.attempts, d.last_status, d.last_error, d.failed_us
-FROM (SELECT x.message_id, x.attempts, x.last_status, x.last_error, x.failed_us FROM dead_letters x
-    WHERE x.network_id = sqlc.arg(network_id)
-        AND EXISTS (SELECT 1 FROM networks n WHERE n.id = sqlc.arg(network_id) AND n.owner_id = sqlc.arg(owner_id) AND n.deleted_us IS NULL)
-    ORDER BY x.failed_us DESC, x.message_id DESC
-    LIMIT CAST(sqlc.arg(lim) AS BIGINT) OFFSET CAST(sqlc.arg(skip) AS BIGINT)) AS d
-JOIN network_messages m ON m.id = d.message_id
-ORDER BY d.failed_us DESC, d.message_id DESC;
+WHERE p.id = sqlc.arg(id) AND p.owner_id = sqlc.arg(owner_id) AND n.owner_id = sqlc.arg(owner_id) AND COALESCE(n.deleted_us, 0) = 0;
 
 -- TakeDeadLetter removes it for the one who queues it again.
 -- name: TakeDeadLetter :one
-DELETE FROM dead_letters WHERE message_id = $1 AND network_id = $2 RETURNING *;
+DELETE FROM dead_letters WHERE message_id = $1 AND COALESCE(network_id, '') = $2 RETURNING *;
 
 -- name: ReviveMessage :one
-UPDATE network_messages SET status = 'pending', updated_us = $1 WHERE id = $2 AND network_id = $3 AND status = 'failed' RETURNING *;
+UPDATE network_messages SET status = 'pending', updated_us = $1 WHERE id = $2 AND COALESCE(network_id, '') = $3 AND status = 'failed' RETURNING *;
 
 -- name: QueueAgain :exec
 INSERT INTO deliveries (recipient_id, seq, message_id, network_id, attempts, actor_type, actor_id, request_id)
@@ -154,7 +154,7 @@ DELETE FROM participants
 WHERE participants.id IN (SELECT p.id FROM participants p WHERE p.network_id = $1 LIMIT CAST(sqlc.arg(lim) AS BIGINT));
 
 -- name: PurgeNetwork :exec
-DELETE FROM networks WHERE id = $1 AND deleted_us IS NOT NULL;
+DELETE FROM networks WHERE id = $1 AND COALESCE(deleted_us, 0) <> 0;
 
 -- CalledAgentByID is for what refers to an agent: it has no viewer either.
 -- name: CalledAgentByID :one

@@ -34,7 +34,6 @@ const lastNumber = `-- name: LastNumber :one
 SELECT last_seq FROM networks WHERE id = $1 AND COALESCE(deleted_us, 0) = 0
 `
 
-// PostgreSQL is not to take the index of networks that are there for that of their ids.
 func (q *Queries) LastNumber(ctx context.Context, id string) (int64, error) {
 	row := q.db.QueryRowContext(ctx, lastNumber, id)
 	var last_seq int64

@@ -179,6 +179,7 @@ type ConversationMessage struct {
 type DeadLetter struct {
 	MessageID  string
 	NetworkID  string
+	Seq        int64
 	Attempts   int64
 	LastStatus *int64
 	LastError  string

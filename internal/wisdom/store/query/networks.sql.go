@@ -110,7 +110,10 @@ type CreateNetworkParams struct {
 }
 
 // Networks and who takes part in them. A deleted network is not there for anybody; only
-// Purge asks for it.
+// Purge asks for it. Who knows the id of a network asks for COALESCE(deleted_us, 0): else
+// PostgreSQL may read the index of all that are there for that of their ids. For the same
+// reason what is found by its own id is asked for COALESCE(network_id, ”): not along the
+// index of all that a network has.
 //
 // Locks are taken in the order networks, lanes (by id), participants, messages. A
 // transaction that changes a network or a participant takes the network's row first, so
@@ -130,82 +133,9 @@ func (q *Queries) CreateNetwork(ctx context.Context, arg CreateNetworkParams) er
 	return err
 }
 
-const deadLetters = `-- name: DeadLetters :many
-SELECT m.id, m.network_id, m.seq, m.sender_id, m.recipient_id, m.channel, m.content, m.metadata, m.in_reply_to, m.status, m.depth, m.call_until_us, m.created_us, m.updated_us, d.attempts, d.last_status, d.last_error, d.failed_us
-FROM (SELECT x.message_id, x.attempts, x.last_status, x.last_error, x.failed_us FROM dead_letters x
-    WHERE x.network_id = $1
-        AND EXISTS (SELECT 1 FROM networks n WHERE n.id = $1 AND n.owner_id = $2 AND n.deleted_us IS NULL)
-    ORDER BY x.failed_us DESC, x.message_id DESC
-    LIMIT CAST($4 AS BIGINT) OFFSET CAST($3 AS BIGINT)) AS d
-JOIN network_messages m ON m.id = d.message_id
-ORDER BY d.failed_us DESC, d.message_id DESC
-`
-
-type DeadLettersParams struct {
-	NetworkID string
-	OwnerID   string
-	Skip      int64
-	Lim       int64
-}
-
-type DeadLettersRow struct {
-	NetworkMessage NetworkMessage
-	Attempts       int64
-	LastStatus     *int64
-	LastError      string
-	FailedUs       int64
-}
-
-func (q *Queries) DeadLetters(ctx context.Context, arg DeadLettersParams) ([]DeadLettersRow, error) {
-	rows, err := q.db.QueryContext(ctx, deadLetters,
-		arg.NetworkID,
-		arg.OwnerID,
-		arg.Skip,
-		arg.Lim,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []DeadLettersRow{}
-	for rows.Next() {
-		var i DeadLettersRow
-		if err := rows.Scan(
-			&i.NetworkMessage.ID,
-			&i.NetworkMessage.NetworkID,
-			&i.NetworkMessage.Seq,
-			&i.NetworkMessage.SenderID,
-			&i.NetworkMessage.RecipientID,
-			&i.NetworkMessage.Channel,
-			&i.NetworkMessage.Content,
-			&i.NetworkMessage.Metadata,
-			&i.NetworkMessage.InReplyTo,
-			&i.NetworkMessage.Status,
-			&i.NetworkMessage.Depth,
-			&i.NetworkMessage.CallUntilUs,
-			&i.NetworkMessage.CreatedUs,
-			&i.NetworkMessage.UpdatedUs,
-			&i.Attempts,
-			&i.LastStatus,
-			&i.LastError,
-			&i.FailedUs,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const deleteNetwork = `-- name: DeleteNetwork :execrows
 UPDATE networks SET deleted_us = $1, revision = revision + 1
-WHERE id = $2 AND owner_id = $3 AND deleted_us IS NULL
+WHERE id = $2 AND owner_id = $3 AND COALESCE(deleted_us, 0) = 0
 `
 
 type DeleteNetworkParams struct {
@@ -224,7 +154,7 @@ func (q *Queries) DeleteNetwork(ctx context.Context, arg DeleteNetworkParams) (i
 
 const inboxNetwork = `-- name: InboxNetwork :one
 SELECT n.id FROM participants p JOIN networks n ON n.id = p.network_id
-WHERE p.id = $1 AND p.owner_id = $2 AND n.owner_id = $2 AND n.deleted_us IS NULL
+WHERE p.id = $1 AND p.owner_id = $2 AND n.owner_id = $2 AND COALESCE(n.deleted_us, 0) = 0
 `
 
 type InboxNetworkParams struct {
@@ -289,11 +219,11 @@ func (q *Queries) InsertParticipant(ctx context.Context, arg InsertParticipantPa
 }
 
 const messageBounds = `-- name: MessageBounds :one
-SELECT CAST(COALESCE((SELECT b.seq FROM network_messages b WHERE b.id = $1 AND b.network_id = n.id), 0) AS BIGINT) AS before_seq,
-    CAST(COALESCE((SELECT a.seq FROM network_messages a WHERE a.id = $2 AND a.network_id = n.id), 0) AS BIGINT) AS after_seq,
-    EXISTS (SELECT 1 FROM participants p WHERE p.id = $3 AND p.network_id = n.id) AS has_participant
+SELECT CAST(COALESCE((SELECT b.seq FROM network_messages b WHERE b.id = $1 AND COALESCE(b.network_id, '') = n.id), 0) AS BIGINT) AS before_seq,
+    CAST(COALESCE((SELECT a.seq FROM network_messages a WHERE a.id = $2 AND COALESCE(a.network_id, '') = n.id), 0) AS BIGINT) AS after_seq,
+    EXISTS (SELECT 1 FROM participants p WHERE p.id = $3 AND COALESCE(p.network_id, '') = n.id) AS has_participant
 FROM networks n
-WHERE n.id = $4 AND n.owner_id = $5 AND n.deleted_us IS NULL
+WHERE n.id = $4 AND n.owner_id = $5 AND COALESCE(n.deleted_us, 0) = 0
 `
 
 type MessageBoundsParams struct {
@@ -326,7 +256,7 @@ func (q *Queries) MessageBounds(ctx context.Context, arg MessageBoundsParams) (M
 
 const networkMessage = `-- name: NetworkMessage :one
 SELECT m.id, m.network_id, m.seq, m.sender_id, m.recipient_id, m.channel, m.content, m.metadata, m.in_reply_to, m.status, m.depth, m.call_until_us, m.created_us, m.updated_us FROM network_messages m JOIN networks n ON n.id = m.network_id
-WHERE m.id = $1 AND m.network_id = $2 AND n.owner_id = $3 AND n.deleted_us IS NULL
+WHERE m.id = $1 AND COALESCE(m.network_id, '') = $2 AND n.owner_id = $3 AND COALESCE(n.deleted_us, 0) = 0
 `
 
 type NetworkMessageParams struct {
@@ -358,7 +288,7 @@ func (q *Queries) NetworkMessage(ctx context.Context, arg NetworkMessageParams) 
 }
 
 const networkOfAnybody = `-- name: NetworkOfAnybody :one
-SELECT id, owner_id, name, topology, metadata, status, revision, last_seq, last_position, deleted_us, created_us, updated_us FROM networks WHERE id = $1 AND deleted_us IS NULL
+SELECT id, owner_id, name, topology, metadata, status, revision, last_seq, last_position, deleted_us, created_us, updated_us FROM networks WHERE id = $1 AND COALESCE(deleted_us, 0) = 0
 `
 
 func (q *Queries) NetworkOfAnybody(ctx context.Context, id string) (Network, error) {
@@ -441,7 +371,7 @@ func (q *Queries) OtherwiseSealedParticipants(ctx context.Context, arg Otherwise
 }
 
 const ownedNetwork = `-- name: OwnedNetwork :one
-SELECT id, owner_id, name, topology, metadata, status, revision, last_seq, last_position, deleted_us, created_us, updated_us FROM networks WHERE id = $1 AND owner_id = $2 AND deleted_us IS NULL
+SELECT id, owner_id, name, topology, metadata, status, revision, last_seq, last_position, deleted_us, created_us, updated_us FROM networks WHERE id = $1 AND owner_id = $2 AND COALESCE(deleted_us, 0) = 0
 `
 
 type OwnedNetworkParams struct {
@@ -519,7 +449,7 @@ func (q *Queries) OwnedNetworks(ctx context.Context, arg OwnedNetworksParams) ([
 
 const participant = `-- name: Participant :one
 SELECT p.id, p.network_id, p.owner_id, p.agent_id, p.kind, p.name, p.callback_url, p.polling, p.capabilities, p.status, p.position, p.secret, p.secret_key, p.old_secret, p.old_until_us, p.created_us, p.updated_us FROM participants p JOIN networks n ON n.id = p.network_id
-WHERE p.id = $1 AND p.network_id = $2 AND p.owner_id = $3 AND n.owner_id = $3 AND n.deleted_us IS NULL
+WHERE p.id = $1 AND COALESCE(p.network_id, '') = $2 AND p.owner_id = $3 AND n.owner_id = $3 AND COALESCE(n.deleted_us, 0) = 0
 `
 
 type ParticipantParams struct {
@@ -675,7 +605,7 @@ func (q *Queries) PurgeMessages(ctx context.Context, arg PurgeMessagesParams) (i
 }
 
 const purgeNetwork = `-- name: PurgeNetwork :exec
-DELETE FROM networks WHERE id = $1 AND deleted_us IS NOT NULL
+DELETE FROM networks WHERE id = $1 AND COALESCE(deleted_us, 0) <> 0
 `
 
 func (q *Queries) PurgeNetwork(ctx context.Context, id string) error {
@@ -760,7 +690,7 @@ func (q *Queries) ResealParticipant(ctx context.Context, arg ResealParticipantPa
 }
 
 const reviveMessage = `-- name: ReviveMessage :one
-UPDATE network_messages SET status = 'pending', updated_us = $1 WHERE id = $2 AND network_id = $3 AND status = 'failed' RETURNING id, network_id, seq, sender_id, recipient_id, channel, content, metadata, in_reply_to, status, depth, call_until_us, created_us, updated_us
+UPDATE network_messages SET status = 'pending', updated_us = $1 WHERE id = $2 AND COALESCE(network_id, '') = $3 AND status = 'failed' RETURNING id, network_id, seq, sender_id, recipient_id, channel, content, metadata, in_reply_to, status, depth, call_until_us, created_us, updated_us
 `
 
 type ReviveMessageParams struct {
@@ -793,7 +723,7 @@ func (q *Queries) ReviveMessage(ctx context.Context, arg ReviveMessageParams) (N
 
 const saveNetwork = `-- name: SaveNetwork :exec
 UPDATE networks SET name = $1, topology = $2, metadata = $3, status = $4, updated_us = $5
-WHERE id = $6 AND owner_id = $7 AND deleted_us IS NULL
+WHERE id = $6 AND owner_id = $7 AND COALESCE(deleted_us, 0) = 0
 `
 
 type SaveNetworkParams struct {
@@ -822,7 +752,7 @@ func (q *Queries) SaveNetwork(ctx context.Context, arg SaveNetworkParams) error 
 const saveParticipant = `-- name: SaveParticipant :exec
 UPDATE participants
 SET callback_url = $1, polling = $2, capabilities = $3, status = $4, secret = $5, secret_key = $6, old_secret = $7, old_until_us = $8, updated_us = $9
-WHERE id = $10 AND network_id = $11 AND owner_id = $12
+WHERE id = $10 AND COALESCE(network_id, '') = $11 AND owner_id = $12
 `
 
 type SaveParticipantParams struct {
@@ -859,7 +789,7 @@ func (q *Queries) SaveParticipant(ctx context.Context, arg SaveParticipantParams
 }
 
 const takeDeadLetter = `-- name: TakeDeadLetter :one
-DELETE FROM dead_letters WHERE message_id = $1 AND network_id = $2 RETURNING message_id, network_id, attempts, last_status, last_error, actor_type, actor_id, request_id, failed_us
+DELETE FROM dead_letters WHERE message_id = $1 AND COALESCE(network_id, '') = $2 RETURNING message_id, network_id, seq, attempts, last_status, last_error, actor_type, actor_id, request_id, failed_us
 `
 
 type TakeDeadLetterParams struct {
@@ -874,6 +804,7 @@ func (q *Queries) TakeDeadLetter(ctx context.Context, arg TakeDeadLetterParams) 
 	err := row.Scan(
 		&i.MessageID,
 		&i.NetworkID,
+		&i.Seq,
 		&i.Attempts,
 		&i.LastStatus,
 		&i.LastError,
@@ -887,7 +818,7 @@ func (q *Queries) TakeDeadLetter(ctx context.Context, arg TakeDeadLetterParams) 
 
 const takeNetwork = `-- name: TakeNetwork :one
 UPDATE networks SET revision = revision + 1, last_position = last_position + CAST($1 AS BIGINT)
-WHERE id = $2 AND owner_id = $3 AND deleted_us IS NULL
+WHERE id = $2 AND owner_id = $3 AND COALESCE(deleted_us, 0) = 0
 RETURNING id, owner_id, name, topology, metadata, status, revision, last_seq, last_position, deleted_us, created_us, updated_us
 `
 
@@ -920,7 +851,7 @@ func (q *Queries) TakeNetwork(ctx context.Context, arg TakeNetworkParams) (Netwo
 
 const takeParticipant = `-- name: TakeParticipant :one
 UPDATE participants SET updated_us = updated_us
-WHERE id = $1 AND network_id = $2 AND owner_id = $3
+WHERE id = $1 AND COALESCE(network_id, '') = $2 AND owner_id = $3
 RETURNING id, network_id, owner_id, agent_id, kind, name, callback_url, polling, capabilities, status, position, secret, secret_key, old_secret, old_until_us, created_us, updated_us
 `
 
@@ -956,10 +887,28 @@ func (q *Queries) TakeParticipant(ctx context.Context, arg TakeParticipantParams
 	return i, err
 }
 
+const unlinkAgent = `-- name: UnlinkAgent :exec
+UPDATE participants
+SET agent_id = NULL, polling = CASE WHEN callback_url IS NULL THEN TRUE ELSE polling END, updated_us = $1
+WHERE agent_id = CAST($2 AS TEXT)
+`
+
+type UnlinkAgentParams struct {
+	UpdatedUs int64
+	AgentID   string
+}
+
+// UnlinkAgent is for an agent that was deleted: those who could be reached
+// through it alone poll from now on. Whoever joins holds the agent, so none is left out.
+func (q *Queries) UnlinkAgent(ctx context.Context, arg UnlinkAgentParams) error {
+	_, err := q.db.ExecContext(ctx, unlinkAgent, arg.UpdatedUs, arg.AgentID)
+	return err
+}
+
 const wakeLane = `-- name: WakeLane :exec
 UPDATE delivery_lanes
 SET revision = revision + 1, due_us = CASE WHEN claim = '' AND due_us > $1 THEN $1 ELSE due_us END
-WHERE recipient_id = $2 AND network_id = $3
+WHERE recipient_id = $2 AND COALESCE(network_id, '') = $3
 `
 
 type WakeLaneParams struct {
