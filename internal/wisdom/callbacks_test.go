@@ -1,7 +1,6 @@
 package wisdom
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -289,26 +288,8 @@ func TestACallbackIsCheckedInTheOrderOfTheContract(t *testing.T) {
 	}
 }
 
-// lockedBuffer is what a service logs.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func TestNoSignatureIsEverLogged(t *testing.T) {
-	var log lockedBuffer
+	var log journal
 	w := newWorld(t, func(d *Deps) {
 		d.Log = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	})

@@ -269,7 +269,7 @@ func TestAWisdomWithoutADemoDoesNextToNothingForIt(t *testing.T) {
 }
 
 func TestProductionTellsThatThereAreNoDemoAgents(t *testing.T) {
-	var log bytes.Buffer
+	var log journal
 	w := newWorld(t, func(d *Deps) {
 		d.Demo, d.Log = "http://127.0.0.1:7000", slog.New(slog.NewTextHandler(&log, nil))
 		d.Hashing = auth.Hashing{MemoryKiB: 64, Passes: 1, Lanes: 1, Workers: 4}
