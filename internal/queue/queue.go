@@ -125,25 +125,26 @@ func (l *loop[J]) do(j J) (err error) {
 
 // wait returns when something may have to be done, at once if it is known already.
 func (l *loop[J]) wait(ctx context.Context) {
-	if l.look && l.rested == nil && l.running < l.o.Room {
+	if !l.look || l.rested != nil || l.running >= l.o.Room {
+		select {
+		case <-ctx.Done():
+		case err := <-l.ended:
+			l.end(ctx, err)
+		case <-l.wake:
+			l.look = true
+		case <-l.poll:
+			l.look = true
+		case <-l.rested:
+			l.rested, l.look = nil, true
+		}
+	}
+	for { // whoever has ended makes room, all of them before the next claim
 		select {
 		case err := <-l.ended:
 			l.end(ctx, err)
-		case <-ctx.Done():
 		default:
+			return
 		}
-		return
-	}
-	select {
-	case <-ctx.Done():
-	case err := <-l.ended:
-		l.end(ctx, err)
-	case <-l.wake:
-		l.look = true
-	case <-l.poll:
-		l.look = true
-	case <-l.rested:
-		l.rested, l.look = nil, true
 	}
 }
 
