@@ -26,11 +26,13 @@ type store struct {
 	failing error
 	done    []int
 	running int
-	most    int // that ran at a time
+	most    int           // that ran at a time
+	slow    time.Duration // of a claim
 	work    func(ctx context.Context, j int) error
 }
 
 func (s *store) claim(_ context.Context, room int) ([]int, error) {
+	time.Sleep(s.slow)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.claims = append(s.claims, room)
@@ -137,6 +139,27 @@ func TestWhatIsDueIsDoneAtOnceAndWithinTheBounds(t *testing.T) {
 				t.Errorf("job %d was done twice", j)
 			}
 			seen[j] = true
+		}
+	})
+}
+
+// A queue that knew late of jobs that have ended would believe itself full, and claim them
+// one by one.
+func TestJobsThatHaveEndedMakeRoomBeforeTheNextClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &store{slow: time.Millisecond}
+		s.add(1600)
+		_, _, stop := run(t, s, queue.Options[int]{Room: 64, Batch: 16, Poll: time.Hour})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		stop()
+		if len(s.done) != 1600 {
+			t.Errorf("%d jobs were done, want 1600", len(s.done))
+		}
+		for n, room := range s.claims {
+			if room != 16 {
+				t.Fatalf("claim %d: asked for %d jobs, want 16: all before it have ended", n, room)
+			}
 		}
 	})
 }
